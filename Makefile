@@ -1,0 +1,57 @@
+# Every verb of the project. `make help` lists them; each one sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export DAGSTER_DISABLE_TELEMETRY := 1
+export FEAST_USAGE := False
+export PYTHONWARNINGS ?= ignore
+
+.PHONY: help setup demo ui test test-fast test-integration test-live lint types lock stop clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv from the hashed lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; set PYTHON=..."'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: setup ## play the life of a model on real flights (about 5 minutes)
+	$(BIN)/mlops demo
+
+ui: setup ## Dagster's web UI, daemon and sensors, with the model server and the registry beside them
+	$(BIN)/mlops up
+
+test: lint types test-fast test-integration ## every test that needs no running Dagster
+
+test-fast: setup ## unit, property and house tests (under two minutes)
+	$(BIN)/pytest -q -m "not integration and not live" mlops_assets_tests
+
+test-integration: setup ## tests against real parts on loopback
+	$(BIN)/pytest -q -m "integration" mlops_assets_tests
+
+test-live: setup ## dagster dev, daemon and server as processes; sensors really fire
+	$(BIN)/pytest -q -m "live" mlops_assets_tests
+
+lint: setup ## ruff and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --config setup.cfg
+
+types: setup ## pyright on the floors below assets
+	$(BIN)/pyright
+
+lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --quiet \
+		--python-version 3.11 --output-file requirements.lock
+
+stop: ## end the servers that were started
+	-@test -x $(BIN)/mlops && $(BIN)/mlops stop
+
+clean: stop ## take the state away
+	rm -rf state

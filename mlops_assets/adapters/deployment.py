@@ -1,0 +1,92 @@
+"""One deployment: every client, made from one ``Settings``.
+
+Here: which adapter stands behind each role. Belongs here: the choice between the embedded part and the real one.
+Does not: what a client does, environment variables (``adapters.settings``).
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+from mlops_assets.adapters.alerts import Alerts, LogAlerts
+from mlops_assets.adapters.artifacts import Artifacts, FolderArtifacts
+from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
+from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.promotions import Promotions
+from mlops_assets.adapters.registry import MlflowRegistry, Registry
+from mlops_assets.adapters.releases import Releases
+from mlops_assets.adapters.replay import Replay
+from mlops_assets.adapters.settings import Settings
+from mlops_assets.adapters.source import LandedSource, NycFlights
+from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+from mlops_assets.adapters.tables import DeltaTables, Tables
+from mlops_assets.adapters.traffic_log import TrafficLog
+from mlops_assets.use_cases import USE_CASES
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The clients of one deployment, by role; each is made when it is first asked for."""
+
+    settings: Settings = field(default_factory=Settings.from_environment)
+
+    @cached_property
+    def source(self) -> LandedSource:
+        """Raw files of a day: the landing folder in front of the source."""
+        return LandedSource(self.settings.state / "landing", NycFlights())
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Delta tables."""
+        return DeltaTables(self.settings.tables)
+
+    @cached_property
+    def feature_store(self) -> FeatureStore:
+        """Feast."""
+        return FeastFeatureStore(self.settings)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """Files that assets hand to each other."""
+        return FolderArtifacts(self.settings.state / "artifacts")
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow's model registry."""
+        return MlflowRegistry(self.settings.registry_uri)
+
+    @cached_property
+    def promotions(self) -> Promotions:
+        """The promotion history."""
+        return Promotions(self.tables)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """The only way to move an arm."""
+        return Releases(self.registry, self.promotions)
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """The model server."""
+        return HttpEndpoint(self.settings.endpoint_url)
+
+    @cached_property
+    def traffic_log(self) -> TrafficLog:
+        """What the model server answered."""
+        return SqliteTrafficLog(self.settings.serving / "traffic.db")
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """Who is told."""
+        return LogAlerts(self.settings.state / "alerts.jsonl")
+
+    @cached_property
+    def replay(self) -> Replay:
+        """The outside world of the reference data."""
+        parts = (self.source, self.tables, self.feature_store, self.endpoint)
+        return Replay(*parts, USE_CASES, live_from=self.settings.live_from)
+
+
+@lru_cache(maxsize=4)
+def deployed(settings: Settings) -> Deployment:
+    """The deployment of these settings, one per process: its clients keep their connections and caches."""
+    return Deployment(settings)

@@ -1,0 +1,115 @@
+"""The one form in which frames enter and leave tables.
+
+Here: ``settled``, which gives a frame the types that every table keeps, its Arrow schema, and what every table checks
+before a write. Belongs here: what both twins of ``adapters.tables`` and the feature store must agree on. Does not:
+contracts of a dataset (``ml.datasets``).
+
+Text is object with None; integers int64 (never missing: an integer that may be missing is a float64 with NaN, so that
+a column has the same type on days with and without gaps); instants are UTC with microseconds; truth is bool.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mlops_assets.contracts import TableVersion
+from mlops_assets.ml.datasets import content_digest
+from mlops_assets.ml.schedules import INSTANT
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DAY = "day"
+
+
+class TableMismatch(ValueError):
+    """The rows do not fit the table or the days they are to replace."""
+
+
+def settled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a fresh index and every column in one of the five types.
+
+    Raises TypeError, naming the column, for instants without zone and for values that are of no such type.
+    """
+    columns = {str(name): _settled(frame[name]) for name in frame.columns}
+    return pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
+
+
+def arrow_schema(frame: pd.DataFrame) -> "pa.Schema":
+    """The Arrow schema of a settled frame."""
+    import pyarrow as pa
+
+    kinds = {"object": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+    instant = pa.timestamp("us", tz="UTC")
+    return pa.schema([(name, kinds.get(str(dtype), instant)) for name, dtype in frame.dtypes.items()])
+
+
+def checked(table: str, frame: pd.DataFrame, days: Sequence[str] | None) -> pd.DataFrame:
+    """The frame in the tables' types and order. Raises TableMismatch when a row lies outside the days."""
+    rows = settled(frame)
+    if days is None:
+        return rows
+    strangers = sorted(set(rows[DAY]) - set(days), key=str) if DAY in rows else ["no column day"]
+    if strangers:
+        raise TableMismatch(f"{table}: a write of {len(days)} days holds other ones: {strangers[:3]}")
+    return by_day(rows)
+
+
+def fit(table: str, rows: pd.DataFrame, known: Mapping[str, Any]) -> None:
+    """Raises TableMismatch when rows lack a column of the table or give it another type."""
+    lost = [name for name in known if name not in rows.columns]
+    changed = [name for name in known if name in rows.columns and len(rows) and rows[name].dtype != known[name]]
+    if lost or changed:
+        raise TableMismatch(
+            f"{table}: columns missing: {lost or 'none'}; of another type: {changed or 'none'}. "
+            "Write all columns with the types the table has, or write a table of a new name."
+        )
+
+
+def described(table: str, version: int, rows: pd.DataFrame, days: Sequence[str] | None) -> TableVersion:
+    """The contract of what was just written."""
+    first, last = (min(days), max(days)) if days else (None, None)
+    digest = content_digest(rows)
+    return TableVersion(table=table, version=version, first_day=first, last_day=last, rows=len(rows), digest=digest)
+
+
+def news(current: pd.DataFrame, frame: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows of ``frame`` whose key ``current`` does not hold, the first of each key."""
+    rows = settled(frame)
+    return rows[~rows[key].isin(current[key])].drop_duplicates(key)
+
+
+def below(current: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
+    """Both, one after the other."""
+    return pd.concat([part for part in (current, added) if len(part)] or [added], ignore_index=True)
+
+
+def by_day(frame: pd.DataFrame) -> pd.DataFrame:
+    """Ordered by day, within a day as before; the column day comes first."""
+    names = [DAY, *(name for name in frame.columns if name != DAY)]
+    return frame[names].sort_values(DAY, kind="stable", ignore_index=True)
+
+
+def _settled(values: pd.Series) -> pd.Series:
+    dtype = values.dtype
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return values.astype(INSTANT)
+    if pd.api.types.is_bool_dtype(dtype) and not values.isna().any():
+        return values.astype("bool")
+    if pd.api.types.is_integer_dtype(dtype):
+        # pandas' own Int64 says "may be missing": keep that promise on days without gaps too.
+        return values.astype("float64" if pd.api.types.is_extension_array_dtype(dtype) else "int64")
+    if pd.api.types.is_float_dtype(dtype):
+        return values.astype("float64")
+    return _text(values)
+
+
+def _text(values: pd.Series) -> pd.Series:
+    known = values[values.notna()]
+    if not known.map(lambda value: isinstance(value, str)).all():
+        raise TypeError(
+            f"column {values.name} ({values.dtype}) holds {type(known.iloc[0]).__name__}: a table keeps text, "
+            "int64, float64, bool and instants with a time zone; convert it first"
+        )
+    return values.astype(object).where(values.notna(), None)

@@ -1,0 +1,200 @@
+"""The registry on an MLflow server: versions, aliases and tags in its database, files among its run's artifacts.
+
+Here: ``MlflowRegistry``. Belongs here: how a promise of ``registry`` is kept with MLflow's client.
+Does not: the promises (``registry``), the connection (``mlflow_server``), MLflow runs (``resources.mlflow``).
+"""
+
+import datetime
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.adapters.mlflow_server import answers, is_missing
+from mlops_assets.adapters.registry import (
+    CUTOFF_TAG,
+    DIGEST_TAG,
+    RegisteredModel,
+    Registry,
+    RegistryCorrupt,
+    RegistryUnavailable,
+    VersionMissing,
+    write_files,
+)
+from mlops_assets.contracts import ModelVersion
+from mlops_assets.ml.bundles import digest_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+DOCUMENTS_TAG = "documents"
+"""Version tag: JSON of path -> SHA-256. Kept apart from the files: a changed document cannot vouch for itself."""
+
+
+class MlflowRegistry(Registry):
+    """Versions on the MLflow server at ``tracking_uri``.
+
+    The files of a version lie below its run's artifacts in ``bundle/<digest>/`` and ``documents/<digest>/``: a run
+    that registers two bundles never writes one over the other.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self.tracking_uri = tracking_uri
+
+    def _add(
+        self,
+        name: str,
+        run_id: str,
+        bundle: Mapping[str, bytes],
+        documents: Mapping[str, bytes],
+        digest: str,
+        tags: Mapping[str, str],
+    ) -> ModelVersion:
+        from mlflow.exceptions import MlflowException
+
+        recorded = json.dumps({path: digest_of(content) for path, content in documents.items()}, sort_keys=True)
+        try:
+            with answers(self.tracking_uri) as client, tempfile.TemporaryDirectory() as folder:
+                write_files(Path(folder) / "bundle" / digest, bundle)
+                write_files(Path(folder) / "documents" / digest, documents)
+                root = client.get_run(run_id).info.artifact_uri
+                client.log_artifacts(run_id, folder)
+                self._ensure_model(name)
+                added = client.create_model_version(
+                    name=name,
+                    source=f"{root}/bundle/{digest}",
+                    run_id=run_id,
+                    tags={**tags, DIGEST_TAG: digest, DOCUMENTS_TAG: recorded},
+                )
+        except MlflowException as error:
+            raise _missing_or(error, f"the registry has no run {run_id}") from error
+        return _told(added, {})
+
+    def _ensure_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        with answers(self.tracking_uri) as client:
+            try:
+                client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+
+    def model(self, name: str) -> RegisteredModel:
+        """As in Registry."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with answers(self.tracking_uri) as client:
+                found = client.get_registered_model(name)
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            return RegisteredModel(name=name)
+        aliases = {alias: int(number) for alias, number in found.aliases.items()}
+        return RegisteredModel(name=name, aliases=aliases, tags=dict(found.tags))
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """As in Registry."""
+        with answers(self.tracking_uri) as client:
+            page = client.search_model_versions(f"name='{name}'")
+            found = list(page)
+            while page.token:
+                page = client.search_model_versions(f"name='{name}'", page_token=page.token)
+                found.extend(page)
+        aliases = self.model(name).aliases if found else {}
+        return sorted((_told(v, aliases) for v in found), key=lambda v: v.version)
+
+    def version(self, name: str, number: int) -> ModelVersion:
+        """As in Registry."""
+        return _told(self._version(name, number), self.model(name).aliases)
+
+    def _version(self, name: str, number: int) -> "MlflowVersion":
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with answers(self.tracking_uri) as client:
+                return client.get_model_version(name, str(number))
+        except MlflowException as error:
+            raise _missing_or(error, f"{name} has no version {number} in the registry") from error
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """As in Registry."""
+        self._version(name, version)
+        with answers(self.tracking_uri) as client:
+            client.set_registered_model_alias(name, alias, str(version))
+
+    def clear_alias(self, name: str, alias: str) -> None:
+        """As in Registry."""
+        if alias not in self.model(name).aliases:
+            return
+        with answers(self.tracking_uri) as client:
+            client.delete_registered_model_alias(name, alias)
+
+    def tag(self, name: str, version: int, key: str, value: str) -> None:
+        """As in Registry."""
+        self._version(name, version)
+        with answers(self.tracking_uri) as client:
+            client.set_model_version_tag(name, str(version), key, value)
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        """As in Registry."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with answers(self.tracking_uri) as client:
+                client.set_registered_model_tag(name, key, value)
+        except MlflowException as error:
+            raise _missing_or(error, f"no model named {name} in the registry") from error
+
+    def documents(self, name: str, version: int) -> dict[str, str]:
+        """As in Registry."""
+        return json.loads(self._version(name, version).tags.get(DOCUMENTS_TAG, "{}"))
+
+    def _read_document(self, name: str, version: int, path: str) -> bytes:
+        source = self._source(name, version)
+        root, _, digest = source.rpartition("/bundle/")
+        with tempfile.TemporaryDirectory() as folder:
+            return self._copy(f"{root}/documents/{digest}/{path}", Path(folder)).read_bytes()
+
+    def _fetch(self, version: ModelVersion, into: Path) -> None:
+        source = self._source(version.name, version.version)
+        with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+            self._copy(source, Path(folder)).rename(into)
+
+    def _source(self, name: str, version: int) -> str:
+        return self._version(name, version).source or ""
+
+    def _copy(self, source: str, folder: Path) -> Path:
+        """Copy a file or a folder out of the artifact store. Raises RegistryCorrupt when that cannot be done."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+
+        try:
+            with answers(self.tracking_uri):
+                return Path(download_artifacts(source, dst_path=str(folder), tracking_uri=self.tracking_uri))
+        except RegistryUnavailable:
+            raise
+        except (MlflowException, RequestException, OSError) as error:
+            raise RegistryCorrupt(f"{source} cannot be read from the registry's artifact store: {error}") from error
+
+
+def _told(version: "MlflowVersion", aliases: Mapping[str, int]) -> ModelVersion:
+    number = int(version.version)
+    created = datetime.datetime.fromtimestamp(version.creation_timestamp / 1000, datetime.UTC)
+    return ModelVersion(
+        name=version.name,
+        version=number,
+        digest=version.tags.get(DIGEST_TAG, ""),
+        cutoff_day=version.tags.get(CUTOFF_TAG, ""),
+        mlflow_run_id=version.run_id or "",
+        created_at=created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
+        tags={key: value for key, value in version.tags.items() if key != DOCUMENTS_TAG},
+    )
+
+
+def _missing_or(error: Exception, message: str) -> Exception:
+    return VersionMissing(message) if is_missing(error) else error

@@ -1,0 +1,71 @@
+"""Where everything is: addresses, folders and secrets, read from the environment once.
+
+Here: ``Settings`` and its defaults for one machine. Belongs here: every environment variable of the project.
+Does not: facts of a use case (``use_cases``), knobs of one run (``dg.Config``).
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One deployment. The defaults are the embedded parts: everything under one folder, everything on loopback."""
+
+    state: Path = ROOT / "state"
+    """MLOPS_STATE: the folder that holds all state."""
+    registry_uri: str = "http://127.0.0.1:5757"
+    """MLOPS_REGISTRY_URI: the MLflow server."""
+    endpoint_url: str = "http://127.0.0.1:8757"
+    """MLOPS_ENDPOINT_URL: the model server."""
+    ui_url: str = "http://127.0.0.1:3000"
+    """MLOPS_UI_URL: Dagster's web server, for links."""
+    sensor_seconds: int = 5
+    """MLOPS_SENSOR_SECONDS: least time between two ticks of a sensor."""
+    start_services: bool = True
+    """MLOPS_START_SERVICES: start the embedded MLflow and model servers when they do not answer."""
+    feed_until: str | None = None
+    """MLOPS_FEED_UNTIL: last day that the replayed feed lands."""
+    live_from: str | None = None
+    """MLOPS_LIVE_FROM: first day with live traffic, instead of the use case's own."""
+    feed_from: str | None = None
+    """MLOPS_FEED_FROM: first day of history that lands, instead of the calendar's first."""
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the Delta tables."""
+        return self.state / "tables"
+
+    @property
+    def features(self) -> Path:
+        """Folder of the feature store's registry and online store."""
+        return self.state / "features"
+
+    @property
+    def serving(self) -> Path:
+        """Folder of the model server: desired state, bundles, traffic log."""
+        return self.state / "serving"
+
+    @property
+    def mlflow(self) -> Path:
+        """Folder of the embedded MLflow server."""
+        return self.state / "mlflow"
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """The settings of this process."""
+        read = os.environ.get
+        return cls(
+            state=Path(read("MLOPS_STATE", str(cls.state))).resolve(),
+            registry_uri=read("MLOPS_REGISTRY_URI", cls.registry_uri),
+            endpoint_url=read("MLOPS_ENDPOINT_URL", cls.endpoint_url),
+            ui_url=read("MLOPS_UI_URL", cls.ui_url),
+            sensor_seconds=int(read("MLOPS_SENSOR_SECONDS", str(cls.sensor_seconds))),
+            start_services=read("MLOPS_START_SERVICES", "1") == "1",
+            feed_until=read("MLOPS_FEED_UNTIL"),
+            live_from=read("MLOPS_LIVE_FROM"),
+            feed_from=read("MLOPS_FEED_FROM"),
+        )

@@ -1,0 +1,166 @@
+"""The traffic log on disk: one SQLite file, write-ahead, synced at every commit.
+
+Here: ``SqliteTrafficLog``. The server appends a whole batch in one transaction and lets the answers go only after the
+commit; any number of processes read at the same time. Belongs here: SQL. Does not: what a record is
+(``adapters.traffic_log``).
+
+Retention is not decided here: a full disk makes ``append`` raise, and the server then answers 503 and keeps trying.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, TrafficRecord
+from mlops_assets.ml.bundles import ModelFeature
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS traffic (
+    seq INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, event_time TEXT NOT NULL, day TEXT NOT NULL,
+    model TEXT NOT NULL, entity_id TEXT NOT NULL, arm TEXT NOT NULL, version INTEGER, digest TEXT, score REAL NOT NULL,
+    scores TEXT NOT NULL, request TEXT NOT NULL, features BLOB NOT NULL, features_digest TEXT,
+    feature_times TEXT NOT NULL, missing INTEGER NOT NULL, latency_ms REAL NOT NULL, received_at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS traffic_by_day ON traffic (day, model);
+CREATE TABLE IF NOT EXISTS signatures (features_digest TEXT PRIMARY KEY, features TEXT NOT NULL);
+"""
+FIELDS = TrafficRecord.__struct_fields__
+JSON_FIELDS = frozenset({"scores", "request", "feature_times"})
+INSERT = (
+    f"INSERT INTO traffic ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
+    "ON CONFLICT (request_id) DO NOTHING"
+)
+SELECT = f"SELECT {', '.join(FIELDS)} FROM traffic"
+LOOK_UP_AT_ONCE = 500
+"""Ids per statement: SQLite's oldest limit on bound values is 999."""
+
+
+class SqliteTrafficLog(TrafficLog):
+    """A log in one SQLite file, write-ahead, synced to disk at every commit.
+
+    One process appends, from one thread at a time; any number of processes read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; the first ``append`` or ``open`` makes it."""
+        self._path = path
+        self._writer: sqlite3.Connection | None = None
+        self._known: set[str] = set()
+
+    def open(self) -> None:
+        """Make the file and its tables. Raises TrafficLogError."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.executescript(SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise TrafficLogError(f"cannot open {self._path}: {error}") from error
+        self._writer = connection
+
+    def append(
+        self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
+    ) -> None:
+        """See TrafficLog."""
+        connection = self._connection()
+        new = {digest: columns for digest, columns in (features or {}).items() if digest not in self._known}
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "INSERT OR IGNORE INTO signatures VALUES (?, ?)",
+                [(digest, msgspec.json.encode(columns).decode()) for digest, columns in new.items()],
+            )
+            connection.executemany(INSERT, map(_to_row, records))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _abandon(connection)
+            raise TrafficLogError(f"cannot write {self._path}: {error}") from error
+        self._known.update(new)
+
+    def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
+        """See TrafficLog. Raises TrafficLogError."""
+        connection = self._connection()
+        found: dict[str, TrafficRecord] = {}
+        try:
+            for first in range(0, len(request_ids), LOOK_UP_AT_ONCE):
+                part = request_ids[first : first + LOOK_UP_AT_ONCE]
+                rows = connection.execute(f"{SELECT} WHERE request_id IN ({', '.join('?' * len(part))})", part)
+                found |= {record.request_id: record for record in map(_to_record, rows)}
+        except sqlite3.Error as error:
+            raise TrafficLogError(f"cannot read {self._path}: {error}") from error
+        return found
+
+    def read(self, day: str | None = None, model: str | None = None) -> list[TrafficRecord]:
+        """See TrafficLog."""
+        where, values = _where(day=day, model=model)
+        return [_to_record(row) for row in self._query(f"{SELECT}{where} ORDER BY seq", values)]
+
+    def days(self, model: str | None = None) -> list[str]:
+        """See TrafficLog."""
+        where, values = _where(model=model)
+        return [row[0] for row in self._query(f"SELECT DISTINCT day FROM traffic{where} ORDER BY day", values)]
+
+    def features(self, features_digest: str) -> tuple[ModelFeature, ...]:
+        """See TrafficLog."""
+        found = self._query("SELECT features FROM signatures WHERE features_digest = ?", [features_digest])
+        if not found:
+            raise KeyError(features_digest)
+        return msgspec.json.decode(found[0][0], type=tuple[ModelFeature, ...])
+
+    def close(self) -> None:
+        """Close the writer's connection."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self.open()
+        assert self._writer is not None
+        return self._writer
+
+    def _reader(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=5)
+
+    def _query(self, statement: str, values: Sequence[str]) -> list[tuple[Any, ...]]:
+        if not self._path.exists():
+            return []
+        try:
+            with closing(self._reader()) as connection:
+                return connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            # The server makes the file first and its tables an instant later: until then the log is empty.
+            if "no such table" in str(error):
+                return []
+            raise TrafficLogError(f"cannot read {self._path}: {error}") from error
+
+
+def _where(**wanted: str | None) -> tuple[str, list[str]]:
+    given = {name: value for name, value in wanted.items() if value is not None}
+    conditions = " AND ".join(f"{name} = ?" for name in given)
+    return (f" WHERE {conditions}" if given else ""), list(given.values())
+
+
+def _to_row(record: TrafficRecord) -> list[Any]:
+    values = msgspec.structs.astuple(record)
+    return [
+        msgspec.json.encode(value).decode() if name in JSON_FIELDS else value
+        for name, value in zip(FIELDS, values, strict=True)
+    ]
+
+
+def _to_record(row: Sequence[Any]) -> TrafficRecord:
+    plain = {
+        name: msgspec.json.decode(value) if name in JSON_FIELDS else value
+        for name, value in zip(FIELDS, row, strict=True)
+    }
+    return msgspec.convert(plain, TrafficRecord)
+
+
+def _abandon(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

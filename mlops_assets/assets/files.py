@@ -1,0 +1,61 @@
+"""Which files the assets of one use case hand to each other, and where each lies.
+
+Here: the path of every hand-over, and reading and writing it as a contract. Belongs here: a file that two stages
+share. Does not: tables (``assets.address``), what is in the file (``contracts``, ``ml``).
+"""
+
+from typing import TypeVar
+
+from mlops_assets.adapters.artifacts import ArtifactMissing, Artifacts
+from mlops_assets.contracts import Decision, Judgement, ReleaseDecision, UseCase, from_json, to_json
+
+T = TypeVar("T")
+
+
+def folder(use_case: UseCase, stage: str, name: str, partition: str) -> str:
+    """Where an asset's partition keeps its files."""
+    return f"{use_case.name}/{stage}/{name}/{partition}"
+
+
+def put_judgement(artifacts: Artifacts, use_case: UseCase, judgement: Judgement) -> None:
+    """Keep one monitor's verdict on one day."""
+    path = f"{folder(use_case, 'monitoring', judgement.monitor, judgement.day)}.json"
+    artifacts.put(path, to_json(judgement).encode())
+
+
+def judgements_of(artifacts: Artifacts, use_case: UseCase, day: str, monitors: tuple[str, ...]) -> list[Judgement]:
+    """The verdicts on one day, of those monitors that gave one."""
+    found = (_find(artifacts, f"{folder(use_case, 'monitoring', name, day)}.json", Judgement) for name in monitors)
+    return [judgement for judgement in found if judgement is not None]
+
+
+def put_decision(artifacts: Artifacts, use_case: UseCase, decision: Decision) -> None:
+    """Keep what the decision table concluded on one day."""
+    path = f"{folder(use_case, 'monitoring', 'decision', decision.day)}.json"
+    artifacts.put(path, to_json(decision).encode())
+
+
+def decision_of(artifacts: Artifacts, use_case: UseCase, day: str) -> Decision | None:
+    """What the decision table concluded on one day, or None when it has not looked at it."""
+    return _find(artifacts, f"{folder(use_case, 'monitoring', 'decision', day)}.json", Decision)
+
+
+def put_release_decision(artifacts: Artifacts, use_case: UseCase, decision: ReleaseDecision) -> None:
+    """Keep what the release table concluded about one version on one day; the newest is also the version's own."""
+    root = f"{use_case.name}/releases/decisions/{decision.version}"
+    content = to_json(decision).encode()
+    artifacts.put(f"{root}/{decision.day}.json", content)
+    artifacts.put(f"{root}/latest.json", content)
+
+
+def release_decision_of(artifacts: Artifacts, use_case: UseCase, version: int, day: str = "") -> ReleaseDecision:
+    """What the release table concluded about a version on a day, or lately. Raises ArtifactMissing."""
+    root = f"{use_case.name}/releases/decisions/{version}"
+    return from_json(ReleaseDecision, artifacts.get(f"{root}/{day or 'latest'}.json"))
+
+
+def _find(artifacts: Artifacts, path: str, kind: type[T]) -> T | None:
+    try:
+        return from_json(kind, artifacts.get(path))
+    except ArtifactMissing:
+        return None

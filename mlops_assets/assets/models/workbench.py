@@ -1,0 +1,74 @@
+"""The files on the workbench of one cut-off day: what the assets of this stage hand to each other.
+
+Here: where bundle, manifest, evaluation and the rest lie, and reading them. Belongs here: a file that two assets of
+the stage share. Does not: making them.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.adapters.artifacts import Artifacts
+from mlops_assets.assets.address import MODELS, TRAINING, group, key
+from mlops_assets.assets.files import folder
+from mlops_assets.assets.partitions import calendar
+from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
+from mlops_assets.ml.bundles import BUNDLE_FILES
+from mlops_assets.ml.explanations import Explanations
+from mlops_assets.ml.models import Scorer
+from mlops_assets.ml.training import thaw
+
+MANIFEST, EVALUATION, CARD = "manifest.json", "evaluation.json", "card.md"
+EXPLANATIONS, HELD_OUT = "explanations.json", "held_out.parquet"
+
+
+def shared(use_case: UseCase, name: str) -> dict[str, Any]:
+    """What every asset of the stage is declared with."""
+    return {
+        "key": key(use_case, MODELS, name),
+        "group_name": group(use_case, MODELS),
+        "partitions_def": calendar(use_case.domain),
+    }
+
+
+def place(use_case: UseCase, name: str, cutoff: str) -> str:
+    """The folder of one asset of the stage."""
+    return folder(use_case, MODELS, name, cutoff)
+
+
+def training_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.DataFrame:
+    """The frozen training set."""
+    return thaw(artifacts.get(f"{folder(use_case, TRAINING, 'training_set', cutoff)}/rows.parquet"))
+
+
+def held_out_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.DataFrame:
+    """The held-out rows with the scores of the fit that never saw them: columns of the training set and ``score``."""
+    scores = thaw(artifacts.get(f"{place(use_case, 'model', cutoff)}/{HELD_OUT}"))
+    identity = use_case.entity_id
+    rows = training_rows(artifacts, use_case, cutoff)
+    return rows.merge(scores[[identity, "score"]], on=identity, validate="one_to_one")
+
+
+def bundle_of(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> dict[str, bytes]:
+    """The files of the trained model, by path."""
+    return {name: artifacts.get(f"{place(use_case, 'model', cutoff)}/{name}") for name in BUNDLE_FILES}
+
+
+def scorer_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Scorer:
+    """The trained model, loaded."""
+    return Scorer(bundle_of(artifacts, use_case, cutoff))
+
+
+def manifest_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Manifest:
+    """Where the model came from."""
+    return from_json(Manifest, artifacts.get(f"{place(use_case, 'model', cutoff)}/{MANIFEST}"))
+
+
+def evaluation_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Evaluation:
+    """What the model showed."""
+    return from_json(Evaluation, artifacts.get(f"{place(use_case, 'evaluation', cutoff)}/{EVALUATION}"))
+
+
+def explanations_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Explanations:
+    """Which features move its answers."""
+    return from_json(Explanations, artifacts.get(f"{place(use_case, 'explanations', cutoff)}/{EXPLANATIONS}"))

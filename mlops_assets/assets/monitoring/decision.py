@@ -1,0 +1,100 @@
+"""What is to be done about a day: the decision table, applied to the verdicts of its monitors.
+
+Here: decision, by day, with everything it looked at. Belongs here: gathering a situation. Does not: the table
+(``ml.policy``), carrying a decision out (``assets.remediation``, started by ``automation.remediation``).
+"""
+
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from mlops_assets.adapters.artifacts import Artifacts
+from mlops_assets.adapters.releases import Releases
+from mlops_assets.adapters.tables import Tables
+from mlops_assets.assets.address import MONITORING, group, key, table
+from mlops_assets.assets.files import decision_of, judgements_of, put_decision
+from mlops_assets.assets.monitoring.monitors import MONITORS
+from mlops_assets.assets.partitions import calendar, days_of, shift, span, window
+from mlops_assets.contracts import Arm, Decision, Judgement, UseCase, to_json, to_plain
+from mlops_assets.ml.policy import Situation, decide, explain
+
+JUDGED_DAYS = 10
+"""Days of verdicts that the table sees: more than any of its windows."""
+DECIDED_DAYS = 30
+NAMES = (*MONITORS, "challenger_regret")
+
+
+def build_decision(use_case: UseCase) -> list[Any]:
+    """The asset that holds the decision of a day."""
+    week = window(-JUDGED_DAYS)
+    upstream = [dg.AssetDep(key(use_case, MONITORING, name), partition_mapping=week) for name in NAMES]
+
+    @dg.asset(
+        key=key(use_case, MONITORING, "decision"),
+        group_name=group(use_case, MONITORING),
+        partitions_def=calendar(use_case.domain),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=upstream,
+    )
+    def decision(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        releases: dg.ResourceParam[Releases],
+        artifacts: dg.ResourceParam[Artifacts],
+    ) -> dg.MaterializeResult:
+        """The decision of the day and its reason: nothing, watch, hold, retrain, roll back; sensors act on it."""
+        days = days_of(context)
+        decisions = []
+        for day in days:
+            decisions.append(decide(situation_of(use_case, releases, artifacts, day), use_case.monitoring))
+            put_decision(artifacts, use_case, decisions[-1])
+        frame = pd.DataFrame([_row(made) for made in decisions])
+        tables.replace(table(use_case, MONITORING, "decision"), frame, days, {"dagster_run_id": context.run_id})
+        made = decisions[-1]
+        return dg.MaterializeResult(
+            metadata={
+                "action": str(made.action),
+                "reason": made.reason,
+                "version": made.version or 0,
+                "explanation": dg.MetadataValue.md(explain(made)),
+                "evidence": dg.MetadataValue.json(to_plain(made.evidence)),
+            }
+        )
+
+    return [decision]
+
+
+def situation_of(use_case: UseCase, releases: Releases, artifacts: Artifacts, day: str) -> Situation:
+    """Everything that the decision table looks at, at the end of one day."""
+    history = releases.promotions
+    arms, champion = history.arms(use_case.name), history.champion_at(use_case.name, day)
+    before = history.previous_champion(use_case.name)
+    challenger = arms.get(Arm.CANARY) or arms.get(Arm.SHADOW)
+    earlier = (decision_of(artifacts, use_case, past) for past in span(shift(day, -DECIDED_DAYS), shift(day, -1)))
+    cutoffs = [version.cutoff_day for version in releases.registry.versions(use_case.name)]
+    return Situation(
+        day=day,
+        judgements=tuple(judged(artifacts, use_case, shift(day, 1 - JUDGED_DAYS), day)),
+        decisions=tuple(past for past in earlier if past is not None),
+        champion_version=champion.version if champion else None,
+        champion_since=champion.day if champion else None,
+        newest_cutoff=max(cutoffs, default=None),
+        predecessor_version=before.version if before else None,
+        challenger_version=challenger.version if challenger else None,
+    )
+
+
+def judged(artifacts: Artifacts, use_case: UseCase, first: str, last: str) -> list[Judgement]:
+    """Every verdict of the days from the first to the last."""
+    return [j for day in span(first, last) for j in judgements_of(artifacts, use_case, day, NAMES)]
+
+
+def _row(made: Decision) -> dict[str, Any]:
+    return {
+        "day": made.day,
+        "action": str(made.action),
+        "reason": made.reason,
+        "version": made.version or 0,
+        "decision": to_json(made),
+    }

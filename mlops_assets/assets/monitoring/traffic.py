@@ -1,0 +1,112 @@
+"""What the server answered, and what came of it.
+
+Here: traffic (the server's own log, by day of the decision) and outcomes (by day on which they became known).
+Belongs here: rows. Does not: verdicts about them (``assets.monitoring.monitors``).
+"""
+
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from mlops_assets.adapters.tables import TableMissing, Tables
+from mlops_assets.adapters.traffic_log import TrafficLog
+from mlops_assets.assets.address import DATASETS, FEATURES, MODELS, MONITORING, group, key, table
+from mlops_assets.assets.partitions import calendar, days_of, shift, window
+from mlops_assets.contracts import UseCase
+from mlops_assets.ml.outcomes import LONGEST_FLIGHT_DAYS, all_arms, join_outcomes
+
+
+def build_traffic(use_case: UseCase) -> list[Any]:
+    """The assets that hold rows of traffic."""
+    return [_traffic(use_case), _outcomes(use_case)]
+
+
+def _shared(use_case: UseCase, name: str) -> dict[str, Any]:
+    return {
+        "key": key(use_case, MONITORING, name),
+        "group_name": group(use_case, MONITORING),
+        "partitions_def": calendar(use_case.domain),
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
+
+
+def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
+    shared = _shared(use_case, "traffic")
+    unique = dg.AssetCheckSpec("answers_are_unique", asset=shared["key"], description="No request id occurs twice.")
+    landing = key(use_case.domain, DATASETS, "landing")
+    registered = dg.AssetDep(key(use_case, MODELS, "registered_version"), partition_mapping=window(-1000, -1))
+
+    @dg.asset(
+        **shared,
+        # The raw day lands after it was lived: from then on the log of the day is complete.
+        deps=[landing, key(use_case.domain, FEATURES, "online_store"), registered],
+        check_specs=[unique],
+    )
+    def traffic(
+        context: dg.AssetExecutionContext, traffic_log: dg.ResourceParam[TrafficLog], tables: dg.ResourceParam[Tables]
+    ) -> dg.MaterializeResult:
+        """Every acknowledged answer of the day, exactly once: features, scores of all arms, versions and digests."""
+        days = days_of(context)
+        logged = pd.concat([traffic_log.frame(day, use_case.name) for day in days], ignore_index=True)
+        rows = settle(tables, table(use_case, MONITORING, "traffic"), all_arms(logged), days, context.run_id)
+        once = bool(rows["request_id"].is_unique)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": len(rows),
+                "by_arm": dg.MetadataValue.json(rows["arm"].value_counts().to_dict()),
+                "mean_score": float(rows["score"].mean()) if len(rows) else None,
+                "missing_values": int(rows["missing"].sum()),
+                "median_latency_ms": float(rows["latency_ms"].median()) if len(rows) else None,
+            },
+            check_results=[dg.AssetCheckResult(passed=once, check_name=unique.name)],
+        )
+
+    return traffic
+
+
+def _outcomes(use_case: UseCase) -> dg.AssetsDefinition:
+    answered = dg.AssetDep(key(use_case, MONITORING, "traffic"), partition_mapping=window(-LONGEST_FLIGHT_DAYS))
+
+    @dg.asset(**_shared(use_case, "outcomes"), deps=[key(use_case.domain, DATASETS, "arrivals"), answered])
+    def outcomes(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
+        """The outcomes that became known on the day, each beside the answer it belongs to: labels come late."""
+        days = days_of(context)
+        arrived = tables.read(table(use_case.domain, DATASETS, "arrivals"), days[0], days[-1])
+        asked = tables.read(table(use_case, MONITORING, "traffic"), shift(days[0], -LONGEST_FLIGHT_DAYS), days[-1])
+        joined = join_outcomes(asked, arrived)
+        rows = settle(tables, table(use_case, MONITORING, "outcomes"), joined, days, context.run_id)
+        late = int((rows["asked_day"] < rows["day"]).sum())
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": len(rows),
+                "late_rate": float(rows[use_case.label].mean()) if len(rows) else None,
+                "from_earlier_days": late,
+                "without_an_answer": len(arrived) - len(rows),
+            }
+        )
+
+    return outcomes
+
+
+def settle(tables: Tables, address: str, rows: pd.DataFrame, days: list[str], run_id: str) -> pd.DataFrame:
+    """Make ``rows`` the table's rows of those days; columns that only earlier days have are empty in them.
+
+    Days without rows before there is a table leave no table: its columns are not known yet.
+    """
+    if tables.version(address) is None and rows.empty:
+        return rows
+    if tables.version(address) is not None:
+        known = tables.read(address, days[0], days[0]).iloc[:0]
+        rows = rows.reindex(columns=[*known.columns, *(name for name in rows if name not in known)])
+        rows = rows.astype({name: kind for name, kind in known.dtypes.items() if rows[name].isna().all()})
+    tables.replace(address, rows, days, {"dagster_run_id": run_id})
+    return rows
+
+
+def rows_between(tables: Tables, use_case: UseCase, name: str, first: str, last: str) -> pd.DataFrame:
+    """Rows of traffic or outcomes from the first to the last day; empty before there are any."""
+    try:
+        return tables.read(table(use_case, MONITORING, name), first, last)
+    except TableMissing:
+        return pd.DataFrame()

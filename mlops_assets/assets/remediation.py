@@ -1,0 +1,160 @@
+"""Remediation: what automation did about a bad day, each with the decision and the evidence it stands on.
+
+Here: rollback, retrain, quarantine and incident, by day. Belongs here: assets that act on a decision. Does not: the
+decision (``ml.policy``, written by ``assets.monitoring``), when they run (``automation``).
+Nothing upstream may depend on these assets: the loop is closed by sensors.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.adapters.alerts import Alerts, Severity
+from mlops_assets.adapters.artifacts import Artifacts
+from mlops_assets.adapters.endpoint import Endpoint
+from mlops_assets.adapters.releases import Cause, Releases
+from mlops_assets.assets.address import MONITORING, RELEASES, REMEDIATION, group, key
+from mlops_assets.assets.files import decision_of, folder
+from mlops_assets.assets.partitions import calendar
+from mlops_assets.assets.releases import SERVER_SECONDS, actor_of
+from mlops_assets.contracts import Action, Arm, Decision, UseCase, to_json, to_plain
+from mlops_assets.ml.incidents import incident_report
+
+RUNBOOK = "docs/runbooks/{action}.md"
+
+
+def build_remediation(use_case: UseCase) -> list[Any]:
+    """The remediation assets of a use case."""
+    return [_rollback(use_case), _retrain(use_case), _quarantine(use_case), _incident(use_case)]
+
+
+def _shared(use_case: UseCase, name: str) -> dict[str, Any]:
+    return {
+        "key": key(use_case, REMEDIATION, name),
+        "group_name": group(use_case, REMEDIATION),
+        "partitions_def": calendar(use_case.domain),
+    }
+
+
+def _rollback(use_case: UseCase) -> dg.AssetsDefinition:
+    shared = _shared(use_case, "rollback")
+    answered = dg.AssetCheckSpec(
+        "server_answers_with_the_old_digest",
+        asset=shared["key"],
+        description="The server itself reports the digest of the version that was rolled back to, at its full share.",
+    )
+
+    @dg.asset(
+        **shared,
+        deps=[key(use_case, MONITORING, "decision"), key(use_case, RELEASES, "deployment")],
+        check_specs=[answered],
+    )
+    def rollback(
+        context: dg.AssetExecutionContext,
+        artifacts: dg.ResourceParam[Artifacts],
+        releases: dg.ResourceParam[Releases],
+        endpoint: dg.ResourceParam[Endpoint],
+    ) -> dg.MaterializeResult:
+        """The champion went back to its predecessor: model, features and preprocessing together, seen at the server."""
+        decision = decided(artifacts, use_case, context.partition_key, Action.ROLL_BACK)
+        cause = _cause(context, decision)
+        line = releases.roll_back(use_case.name, cause=cause, to_version=decision.target_version)
+        endpoint.nudge()
+        seen = endpoint.wait_for(use_case.name, Arm.CHAMPION, line.digest, timeout=SERVER_SECONDS).arm(Arm.CHAMPION)
+        back = seen is not None and seen.digest == line.digest
+        return dg.MaterializeResult(
+            metadata={
+                "rolled_back_version": decision.version,
+                "champion_version": line.version,
+                "digest": line.digest,
+                **_metadata(decision),
+            },
+            check_results=[
+                dg.AssetCheckResult(passed=back, check_name=answered.name, metadata={"digest": line.digest})
+            ],
+        )
+
+    return rollback
+
+
+def _retrain(use_case: UseCase) -> dg.AssetsDefinition:
+    @dg.asset(**_shared(use_case, "retrain"), deps=[key(use_case, MONITORING, "decision")])
+    def retrain(context: dg.AssetExecutionContext, artifacts: dg.ResourceParam[Artifacts]) -> dg.MaterializeResult:
+        """A challenger was asked for, on the data so far; the run that records this also trains it."""
+        decision = decided(artifacts, use_case, context.partition_key, Action.RETRAIN, Action.FALL_BACK)
+        return dg.MaterializeResult(metadata=_metadata(decision))
+
+    return retrain
+
+
+def _quarantine(use_case: UseCase) -> dg.AssetsDefinition:
+    @dg.asset(**_shared(use_case, "quarantine"), deps=[key(use_case, MONITORING, "decision")])
+    def quarantine(context: dg.AssetExecutionContext, artifacts: dg.ResourceParam[Artifacts]) -> dg.MaterializeResult:
+        """The day's data or labels are broken: it is held, nothing is trained on it or rolled back because of it."""
+        decision = decided(artifacts, use_case, context.partition_key, Action.HOLD)
+        path = f"{folder(use_case, REMEDIATION, 'quarantine', decision.day)}.json"
+        artifacts.put(path, to_json(decision).encode())
+        return dg.MaterializeResult(metadata=_metadata(decision))
+
+    return quarantine
+
+
+def _incident(use_case: UseCase) -> dg.AssetsDefinition:
+    acting = [key(use_case, REMEDIATION, name) for name in ("rollback", "retrain", "quarantine")]
+
+    @dg.asset(**_shared(use_case, "incident"), deps=[key(use_case, MONITORING, "decision"), *acting])
+    def incident(
+        context: dg.AssetExecutionContext,
+        artifacts: dg.ResourceParam[Artifacts],
+        releases: dg.ResourceParam[Releases],
+        alerts: dg.ResourceParam[Alerts],
+    ) -> dg.MaterializeResult:
+        """What happened, what the system did and on what evidence: the report that people were alerted with."""
+        decision = decided(artifacts, use_case, context.partition_key, *ACTING)
+        history = [line for line in releases.promotions.all(use_case.name) if line.day == decision.day]
+        report = incident_report(use_case, decision, history)
+        artifacts.put(f"{folder(use_case, REMEDIATION, 'incident', decision.day)}.md", report.encode())
+        severity = Severity.WARNING if decision.action is Action.RETRAIN else Severity.CRITICAL
+        title = f"{use_case.name} {decision.day}: {decision.action}"
+        alerts.alert(f"{use_case.name}/{decision.day}/{decision.action}", severity, title, decision.reason)
+        return dg.MaterializeResult(metadata={"report": dg.MetadataValue.md(report), **_metadata(decision)})
+
+    return incident
+
+
+ACTING = (Action.ROLL_BACK, Action.RETRAIN, Action.FALL_BACK, Action.HOLD)
+
+
+def decided(artifacts: Artifacts, use_case: UseCase, day: str, *actions: Action) -> Decision:
+    """The decision of the day, which must be one of ``actions``.
+
+    Raises dg.Failure that says what was decided instead, and how a person acts without a decision.
+    """
+    decision = decision_of(artifacts, use_case, day)
+    if decision is None:
+        raise dg.Failure(f"nothing was decided about {day}: materialize {use_case.name}/monitoring/decision first")
+    if decision.action not in actions:
+        raise dg.Failure(
+            f"the decision of {day} is {decision.action} ({decision.reason}), not {' or '.join(actions)}; "
+            "to act without it use `mlops rollback` or the job that trains"
+        )
+    return decision
+
+
+def _cause(context: dg.AssetExecutionContext, decision: Decision) -> Cause:
+    return Cause(
+        id=f"decision/{decision.day}/{decision.action}/{decision.version}",
+        day=decision.day,
+        by=actor_of(context),
+        reason=decision.reason,
+        evidence={"judgements": to_plain(decision.evidence)},
+        dagster_run_id=context.run_id,
+    )
+
+
+def _metadata(decision: Decision) -> dict[str, Any]:
+    return {
+        "action": str(decision.action),
+        "reason": decision.reason,
+        "evidence": dg.MetadataValue.json(to_plain(decision.evidence)),
+    }

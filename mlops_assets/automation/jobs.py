@@ -1,0 +1,65 @@
+"""Jobs: which assets run together. Few and wide: a run of its own process costs ten seconds before it works.
+
+Here: every job of a domain and of a use case. Belongs here: selections. Does not: when a job runs.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets.address import (
+    DATASETS,
+    FEATURES,
+    MODELS,
+    MONITORING,
+    RELEASES,
+    REMEDIATION,
+    TRAINING,
+    automation,
+    key,
+)
+from mlops_assets.assets.datasets import STATIC_DATASETS
+from mlops_assets.assets.partitions import calendar
+from mlops_assets.contracts import Domain, UseCase
+
+STATIC, HISTORY, DAY = "static", "history", "day"
+TRAIN, RETRAIN, CANARY, CONCLUDE = "train", "retrain", "canary", "conclude"
+ROLL_BACK, HOLD = "rollback", "quarantine"
+
+
+def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any]:
+    """The jobs that land data: the static tables once, history as a range, then one wide run a day."""
+    static = [key(domain, DATASETS, name) for name in STATIC_DATASETS]
+    landed = dg.AssetSelection.groups(f"{domain.name}/{DATASETS}", f"{domain.name}/{FEATURES}")
+    landed -= dg.AssetSelection.assets(*static)
+    judged = [f"{use_case.name}/{MONITORING}" for use_case in use_cases]
+    deployments = [key(use_case, RELEASES, "deployment") for use_case in use_cases]
+    daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments)
+    return {
+        STATIC: dg.define_asset_job(automation(domain, STATIC), selection=static),
+        HISTORY: dg.define_asset_job(automation(domain, HISTORY), landed, partitions_def=calendar(domain)),
+        DAY: dg.define_asset_job(automation(domain, DAY), daily, partitions_def=calendar(domain)),
+    }
+
+
+def use_case_jobs(use_case: UseCase) -> dict[str, Any]:
+    """The jobs that train, release and remedy; each works on one day."""
+    training = dg.AssetSelection.groups(f"{use_case.name}/{TRAINING}", f"{use_case.name}/{MODELS}")
+    training |= dg.AssetSelection.assets(key(use_case, RELEASES, "shadow"))
+    selections = {
+        TRAIN: training,
+        RETRAIN: training | _remedies(use_case, "retrain", "incident"),
+        CANARY: dg.AssetSelection.assets(key(use_case, RELEASES, "canary")),
+        CONCLUDE: dg.AssetSelection.assets(*(key(use_case, RELEASES, n) for n in ("canary_analysis", "champion"))),
+        ROLL_BACK: _remedies(use_case, "rollback", "incident"),
+        HOLD: _remedies(use_case, "quarantine", "incident"),
+    }
+    days = calendar(use_case.domain)
+    return {
+        name: dg.define_asset_job(automation(use_case, name), selection, partitions_def=days)
+        for name, selection in selections.items()
+    }
+
+
+def _remedies(use_case: UseCase, *names: str) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*(key(use_case, REMEDIATION, name) for name in names))

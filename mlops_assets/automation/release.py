@@ -1,0 +1,61 @@
+"""The sensor that moves candidates on: shadow to canary, canary to champion or out.
+
+Here: from a materialized verdict of the release table to the run that carries it out. Belongs here: which job answers
+which step. Does not: the verdict itself (``ml.releases``).
+"""
+
+import dagster as dg
+
+from mlops_assets.adapters.settings import Settings
+from mlops_assets.assets.address import MODELS, MONITORING, RELEASES, automation, key
+from mlops_assets.automation.jobs import CANARY, CONCLUDE
+from mlops_assets.automation.walk import Cursors
+from mlops_assets.contracts import Step, UseCase
+
+JOB_OF = {Step.TO_CANARY: (CANARY, ("canary",)), **dict.fromkeys(
+    (Step.TO_CHAMPION, Step.REFUSE), (CONCLUDE, ("canary_analysis", "champion"))
+)}  # fmt: skip
+
+
+def release_sensor(use_case: UseCase, settings: Settings) -> dg.SensorDefinition:
+    """Walks the verdicts about candidates and requests the step each asks for."""
+    walked = (key(use_case, MODELS, "registered_version"), key(use_case, MONITORING, "challenger_regret"))
+
+    @dg.sensor(
+        name=automation(use_case, "release"),
+        job_names=[automation(use_case, job) for job in (CANARY, CONCLUDE)],
+        minimum_interval_seconds=settings.sensor_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Moves a candidate from shadow to canary to champion, or out, as the release table says.",
+    )
+    def release(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        cursors = Cursors(context.cursor)
+        events = [event for asset in walked for event in cursors.walk(context.instance, asset)]
+        verdicts = [verdict for event in events for verdict in event.metadata.get("verdicts", [])]
+        requests = [request_of(use_case, verdict) for verdict in verdicts if Step(verdict["step"]) in JOB_OF]
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=cursors.text())
+        context.update_cursor(cursors.text())
+        waiting = "; ".join(f"version {v['version']}: {v['step']}: {v['reason']}" for v in verdicts)
+        return dg.SkipReason(waiting or "no candidate to move")
+
+    return release
+
+
+def request_of(use_case: UseCase, verdict: dict) -> dg.RunRequest:
+    """The run that carries out one verdict about one version."""
+    step, version, day = Step(verdict["step"]), verdict["version"], verdict["day"]
+    job, assets = JOB_OF[step]
+    config = {"config": {"version": version, "day": day}}
+    ops = {key(use_case, RELEASES, name).to_python_identifier(): config for name in assets}
+    return dg.RunRequest(
+        job_name=automation(use_case, job),
+        run_key=f"{use_case.name}/{step}/{version}/{day}",
+        partition_key=verdict["cutoff_day"],
+        run_config={"ops": ops},
+        tags={
+            "mlops/step": str(step),
+            "mlops/version": str(version),
+            "mlops/reason": verdict["reason"][:240],
+        },
+    )

@@ -1,0 +1,40 @@
+"""The schedule that trains a challenger whatever drift says.
+
+Here: training by the calendar. Belongs here: triggers that look at a clock. Does not: triggers that look at data.
+
+Cron looks at the wall, the use case's calendar may be a replay: the schedule looks every morning and asks whether the
+newest version is as old, in days of the calendar, as ``monitoring.retrain_every_days`` allows.
+"""
+
+from datetime import date
+
+import dagster as dg
+
+from mlops_assets.assets.address import DATASETS, MODELS, automation, key
+from mlops_assets.automation.jobs import TRAIN
+from mlops_assets.automation.walk import last_day
+from mlops_assets.contracts import UseCase
+
+
+def training_schedule(use_case: UseCase) -> dg.ScheduleDefinition:
+    """Every morning: train on the data so far if the newest version has grown too old."""
+
+    @dg.schedule(
+        cron_schedule="0 6 * * *",
+        name=automation(use_case, "calendar"),
+        job_name=automation(use_case, TRAIN),
+        execution_timezone=use_case.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Trains a challenger every {use_case.monitoring.retrain_every_days} days whatever drift says.",
+    )
+    def calendar(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        landed = last_day(context.instance, key(use_case.domain, DATASETS, "landing"))
+        trained = last_day(context.instance, key(use_case, MODELS, "registered_version"))
+        if landed is None or trained is None:
+            return dg.SkipReason("nothing landed or nothing trained yet: the feed starts the first training")
+        age = (date.fromisoformat(landed) - date.fromisoformat(trained)).days
+        if age < use_case.monitoring.retrain_every_days:
+            return dg.SkipReason(f"the newest version knows the data up to {trained}, {age} days before {landed}")
+        return dg.RunRequest(run_key=f"{use_case.name}/calendar/{landed}", partition_key=landed)
+
+    return calendar

@@ -1,0 +1,70 @@
+"""Commands that only look: ``status``, ``history``, ``lineage``.
+
+Belongs here: printing facts. Does not: changing anything (``cli.operate``).
+"""
+
+import click
+
+from mlops_assets.contracts import Evaluation, Manifest, from_json, to_json, to_plain
+from mlops_assets.use_cases import USE_CASES
+
+MODEL = click.option(
+    "--model",
+    default=USE_CASES[0].name,
+    show_default=True,
+    type=click.Choice([use_case.name for use_case in USE_CASES]),
+    help="Use case.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@MODEL
+def status(model: str) -> None:
+    """What runs, and what answers."""
+    from mlops_assets.adapters.deployment import Deployment
+    from mlops_assets.adapters.services import services_status
+
+    deployment = Deployment()
+    for service in services_status(deployment.settings):
+        click.echo(f"{service.name:<10} {service.url:<28} {'answers' if service.answers else 'silent'}")
+    if not all(service.answers for service in services_status(deployment.settings)):
+        raise SystemExit(1)
+    server = deployment.endpoint.status(model)
+    for arm in server.arms:
+        click.echo(f"{arm.arm:<10} version {arm.version}  {arm.basis_points / 100:.0f} %  {arm.digest}")
+    for problem in server.problems:
+        click.echo(f"problem    {problem}")
+
+
+@click.command()
+@MODEL
+@JSON
+def history(model: str, as_json: bool) -> None:
+    """The promotion history: who made which version what, when, on what evidence."""
+    from mlops_assets.adapters.deployment import Deployment
+
+    lines = Deployment().promotions.all(model)
+    if as_json:
+        click.echo(to_json([to_plain(line) for line in lines]))
+        return
+    for line in lines:
+        move = f"{line.from_arm or '-'} -> {line.to_arm or '-'}"
+        click.echo(f"{line.day}  v{line.version:<3} {line.kind:<12} {move:<22} {line.by}: {line.reason}")
+
+
+@click.command()
+@click.argument("version", type=int)
+@MODEL
+@JSON
+def lineage(version: int, model: str, as_json: bool) -> None:
+    """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests."""
+    from mlops_assets.adapters.deployment import Deployment
+    from mlops_assets.ml.lineage import lineage_of, lineage_text
+
+    deployment = Deployment()
+    manifest = from_json(Manifest, deployment.registry.document(model, version, "manifest.json"))
+    evaluation = from_json(Evaluation, deployment.registry.document(model, version, "evaluation.json"))
+    registered = deployment.registry.version(model, version)
+    facts = lineage_of(registered, manifest, evaluation, deployment.promotions.all(model))
+    click.echo(to_json(facts) if as_json else lineage_text(facts))

@@ -1,0 +1,23 @@
+"""The ``mlops`` command and its sub-commands, by file.
+
+Here: the list of commands. Belongs here: nothing else.
+"""
+
+import click
+
+from mlops_assets.cli.look import history, lineage, status
+from mlops_assets.cli.operate import override, promote, rollback
+from mlops_assets.cli.play import demo
+from mlops_assets.cli.run import serve, stop, up
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Machine learning in production as one asset graph: look, operate, run."""
+
+
+for command in (demo, up, serve, stop, status, history, lineage, promote, override, rollback):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

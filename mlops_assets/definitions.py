@@ -1,0 +1,57 @@
+"""Where everything meets: every asset, job, schedule, sensor and resource of every use case.
+
+Here: ``build_defs`` and the ``defs`` that workspace.yaml names. Belongs here: putting parts together. Does not:
+anything else. ``build_defs`` makes fresh definitions each time, so a test hands in twins and touches nothing global.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.adapters.settings import Settings
+from mlops_assets.assets.datasets import build_datasets
+from mlops_assets.assets.features import build_features
+from mlops_assets.assets.governance import govern
+from mlops_assets.assets.models import build_models
+from mlops_assets.assets.monitoring import build_monitoring
+from mlops_assets.assets.releases import build_releases
+from mlops_assets.assets.remediation import build_remediation
+from mlops_assets.assets.training import build_training
+from mlops_assets.automation.feed import feed_sensor
+from mlops_assets.automation.jobs import domain_jobs, use_case_jobs
+from mlops_assets.automation.mlflow_status import mlflow_status_sensors
+from mlops_assets.automation.release import release_sensor
+from mlops_assets.automation.remediation import remediation_sensor
+from mlops_assets.automation.schedules import training_schedule
+from mlops_assets.contracts import UseCase
+from mlops_assets.resources.parts import deployed_resources
+from mlops_assets.use_cases import USE_CASES
+
+STAGES = (build_training, build_models, build_releases, build_monitoring, build_remediation)
+
+
+def build_defs(
+    use_cases: Sequence[UseCase] = USE_CASES,
+    resources: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+) -> dg.Definitions:
+    """Fresh definitions; ``resources`` replace the deployed ones by role."""
+    chosen = settings or Settings.from_environment()
+    domains = tuple(dict.fromkeys(use_case.domain for use_case in use_cases))
+    shared = [asset for domain in domains for build in (build_datasets, build_features) for asset in build(domain)]
+    own = [asset for use_case in use_cases for build in STAGES for asset in build(use_case)]
+    sensors = [feed_sensor(domain, tuple(use_cases), chosen) for domain in domains]
+    sensors += [make(use_case, chosen) for use_case in use_cases for make in (remediation_sensor, release_sensor)]
+    jobs = [job for domain in domains for job in domain_jobs(domain, tuple(use_cases)).values()]
+    return dg.Definitions(
+        assets=govern([*shared, *own], [*domains, *use_cases]),
+        jobs=jobs + [job for use_case in use_cases for job in use_case_jobs(use_case).values()],
+        schedules=[training_schedule(use_case) for use_case in use_cases],
+        sensors=sensors + mlflow_status_sensors(chosen.sensor_seconds),
+        resources={**deployed_resources(lambda: chosen), **(resources or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

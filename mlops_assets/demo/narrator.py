@@ -1,0 +1,58 @@
+"""One line of plain English per event, read from the system's own records.
+
+Here: what became true since the last look, in words. Belongs here: wording. Does not: making anything happen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mlops_assets.adapters.promotions import Promotions
+from mlops_assets.adapters.tables import TableMissing, Tables
+from mlops_assets.contracts import Decision, Transition, UseCase, from_json
+
+SENTENCES = {
+    "registered": "version {v} is registered (digest {d})",
+    "shadow": "version {v} goes into shadow: {r}",
+    "canary": "version {v} becomes canary and answers a share of the traffic: {r}",
+    "promoted": "version {v} becomes champion: {r}",
+    "override": "OVERRIDE by {by}: version {v} is put into {arm}: {r}",
+    "refused": "version {v} is refused: {r}",
+    "retired": "version {v} leaves the traffic: {r}",
+    "rolled_back": "version {v} is ROLLED BACK: {r}",
+    "restored": "version {v} answers again (digest {d})",
+}
+
+
+@dataclass
+class Narrator:
+    """Remembers what it has told."""
+
+    use_case: UseCase
+    promotions: Promotions
+    tables: Tables
+    _told: set[str] = field(default_factory=set)
+
+    def news(self, day: str | None) -> Iterator[str]:
+        """What happened since the last call: the decision of the day, then every move of a version."""
+        if day and day not in self._told:
+            self._told.add(day)
+            yield from self._decision(day)
+        for line in self.promotions.all(self.use_case.name):
+            if line.event_id not in self._told:
+                self._told.add(line.event_id)
+                yield _sentence(line)
+
+    def _decision(self, day: str) -> Iterator[str]:
+        try:
+            found = self.tables.read(f"{self.use_case.name}/monitoring/decision", day, day)
+        except TableMissing:
+            return
+        for text in found["decision"]:
+            decision = from_json(Decision, text)
+            if decision.action != "nothing":
+                yield f"{day}: monitoring asks to {str(decision.action).replace('_', ' ')}: {decision.reason}"
+
+
+def _sentence(line: Transition) -> str:
+    words = {"v": line.version, "d": line.digest[:12], "r": line.reason, "by": line.by, "arm": line.to_arm}
+    return f"{line.day}: {SENTENCES[line.kind].format(**words)}"

@@ -1,0 +1,116 @@
+"""The stage of the demo: services, daemon, progress bar, lines, report.
+
+Here: ``perform``. Belongs here: what frames the story. Does not: the story (``demo.story``), the checks
+(``demo.report``).
+"""
+
+import shutil
+import sys
+import time
+import warnings
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mlops_assets.adapters.deployment import Deployment, deployed
+from mlops_assets.adapters.services import ensure_services, stop_services
+from mlops_assets.adapters.settings import ROOT, Settings
+from mlops_assets.contracts import UseCase
+from mlops_assets.demo.daemon import Daemon
+from mlops_assets.demo.narrator import Narrator
+from mlops_assets.demo.report import Observation, observe, version_lines
+from mlops_assets.demo.story import Dates, Story, StoryEnded
+from mlops_assets.use_cases import USE_CASES
+
+MARK = "played-by-the-demo"
+
+
+def perform(dates: Dates) -> int:
+    """Play the demo on a fresh state; 0 only if everything it promises was observed."""
+    dates.set_environment()
+    settings, console = Settings.from_environment(), Console(highlight=False)
+    if not _make_room(settings, console):
+        return 2
+    began = time.monotonic()
+    with _logging_to(settings.state / "demo.log"):
+        console.print("starting the registry and the model server ...")
+        ensure_services(settings)
+        deployment, use_case = deployed(settings), USE_CASES[0]
+        with Daemon(ROOT, settings.state) as daemon:
+            _play(Story(use_case, dates, daemon, deployment), use_case, deployment, dates, console)
+            found = observe(use_case, deployment, daemon.instance)
+        _print_versions(console, use_case, deployment)
+    return _print_report(console, found, time.monotonic() - began)
+
+
+def _make_room(settings: Settings, console: Console) -> bool:
+    """An earlier demo's state makes room; anybody else's stays."""
+    state = settings.state
+    if state.exists() and any(state.iterdir()):
+        if not (state / MARK).exists():
+            console.print(f"{state} holds state that no demo made. Take it away with `make clean`, or set MLOPS_STATE.")
+            return False
+        stop_services(settings)
+        shutil.rmtree(state)
+    state.mkdir(parents=True, exist_ok=True)
+    (state / MARK).write_text("`make clean` and the next demo take this folder away.\n")
+    return True
+
+
+class _logging_to:
+    """Everything that libraries write to standard error goes to a file; the console stays the demo's own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        import os
+
+        warnings.simplefilter("ignore")
+        sys.stderr.flush()
+        self._saved = os.dup(2)
+        with self._path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+
+    def __exit__(self, *error: object) -> None:
+        import os
+
+        sys.stderr.flush()
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+
+
+def _play(story: Story, use_case: UseCase, deployment: Deployment, dates: Dates, console: Console) -> None:
+    narrator = Narrator(use_case, deployment.promotions, deployment.tables)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        days = (date.fromisoformat(dates.until) - date.fromisoformat(dates.live_from)).days + 1
+        task = progress.add_task("history", total=days)
+        try:
+            for day in story.play():
+                for line in narrator.news(day):
+                    progress.console.print(line)
+                if day:
+                    lived = (date.fromisoformat(day) - date.fromisoformat(dates.live_from)).days + 1
+                    progress.update(task, description=day, completed=max(lived, 0))
+        except StoryEnded as end:
+            progress.console.print(str(end))
+
+
+def _print_versions(console: Console, use_case: UseCase, deployment: Deployment) -> None:
+    table = Table(title=f"Every version of {use_case.name}")
+    for heading in ("version", "digest", "data", "rows", "AUC", "log-loss", "why it came", "what became of it"):
+        table.add_column(heading, overflow="fold")
+    for line in version_lines(use_case, deployment):
+        table.add_row(*line)
+    console.print(table)
+
+
+def _print_report(console: Console, found: list[Observation], seconds: float) -> int:
+    for item in found:
+        console.print(f"{'[green]seen[/]    ' if item.seen else '[red]NOT SEEN[/]'} {item.promise}  ({item.where})")
+    console.print(f"{seconds:.0f} s. The servers are still up: `make ui` shows this state, `make stop` ends them.")
+    return 0 if all(item.seen for item in found) else 1

@@ -1,0 +1,102 @@
+"""What a model version is made of, and the one digest that names it.
+
+A bundle is a folder: ``model.txt`` (LightGBM's own text) and ``signature.json`` (what the model eats, in which
+order, from where, with the golden rows that prove a loaded copy right). Model, feature service and preprocessing
+therefore move as one unit, whichever way a release goes.
+
+Here: the signature's types, the digest of a bundle. Belongs here: anything that every reader of a bundle must agree
+on (training, registry, server). Does not: reading or writing files, pandas, the lightgbm package: the server's
+workers import this module.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+MODEL_FILE = "model.txt"
+SIGNATURE_FILE = "signature.json"
+BUNDLE_FILES = (MODEL_FILE, SIGNATURE_FILE)
+
+
+class RequestField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One field that a caller sends with every row."""
+
+    name: str
+    dtype: Literal["string", "integer", "number"]
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class ViewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One feature view read from the online store; its columns are named ``<view>__<feature>``."""
+
+    name: str
+    join_key: str
+    ttl_seconds: int
+    """Older values than this, counted from the row's event time, are missing."""
+    features: tuple[str, ...]
+
+
+class ModelFeature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One column of the model's matrix, in order."""
+
+    name: str
+    kind: Literal["number", "category"]
+    levels: tuple[str, ...] = ()
+    """Of a category: the known values; a value outside them is encoded as missing."""
+
+
+class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One row whose score every loaded copy of the model must reproduce to the last bit."""
+
+    values: tuple[float | None, ...]
+    score: float
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything a reader needs to feed ``model.txt``."""
+
+    model: str
+    label: str
+    entity_id: str
+    feature_service: str
+    feature_service_digest: str
+    request_fields: tuple[RequestField, ...]
+    views: tuple[ViewInput, ...]
+    transformations: tuple[str, ...]
+    """Names in ``ml.on_demand.TRANSFORMATIONS``, applied to the request fields in this order."""
+    features: tuple[ModelFeature, ...]
+    golden: tuple[GoldenRow, ...]
+    trees: int
+    """Number of trees to use: the best iteration of the training."""
+
+
+def encode_signature(signature: Signature) -> bytes:
+    """The canonical bytes of a signature: equal signatures give equal bytes."""
+    return msgspec.json.encode(signature, order="sorted")
+
+
+def decode_signature(text: bytes) -> Signature:
+    """Read a signature back.
+
+    Raises msgspec.ValidationError, naming the field, when the text is not a signature.
+    """
+    return msgspec.json.decode(text, type=Signature)
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256 of bytes, lower-case hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def bundle_digest(files: Mapping[str, bytes]) -> str:
+    """Digest of a bundle: SHA-256 over the lines ``<sha256>  <path>``, sorted by path.
+
+    >>> bundle_digest({"b": b"2", "a": b"1"}) == bundle_digest({"a": b"1", "b": b"2"})
+    True
+    """
+    lines = "".join(f"{digest_of(files[path])}  {path}\n" for path in sorted(files))
+    return digest_of(lines.encode())

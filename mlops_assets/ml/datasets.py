@@ -1,0 +1,223 @@
+"""Applying a dataset's contract: good rows on one side, broken ones with their reason on the other.
+
+Here: ``check``, the engine (pandera) behind it, the column schema that the asset graph shows, the digest of rows.
+Belongs here: how a promise is tested and how a breach is told. Does not: the promises themselves
+(``ml.dataset_contracts``, ``ml.static_contracts``), storing either side (``adapters.tables``).
+
+A row that breaks a promise is quarantined; a feed that breaks it (a column missing, too many rows) stops the day
+with an error, before anything is written.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.ml.dataset_contracts import ARRIVALS, FLIGHTS, WEATHER, Column, Dataset, References
+from mlops_assets.ml.schedules import INSTANT
+from mlops_assets.ml.static_contracts import AIRCRAFT, AIRPORTS
+
+DATASETS: Mapping[str, Dataset] = {d.name: d for d in (FLIGHTS, ARRIVALS, WEATHER, AIRCRAFT, AIRPORTS)}
+
+QUARANTINE_COLUMNS = (
+    ("day", "string", "Day whose landing held the row (ISO date); empty for datasets without days"),
+    ("dataset", "string", "Dataset whose contract the row breaks"),
+    ("row", "int64", "Position of the row in the landed file, from 0"),
+    ("reason", "string", "Every promise it breaks, with the value"),
+    ("source_row", "string", "The row as the source gave it, as JSON"),
+)
+# A small landing may hold this many broken rows whatever share of it they are.
+TOLERATED_ROWS = 3
+STATIC = ""
+"""Stands for the day in datasets that have none."""
+
+
+class ContractBroken(ValueError):
+    """A feed as a whole breaks its dataset's contract; nothing of it may be used."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a contract made of raw rows."""
+
+    good: pd.DataFrame
+    """The dataset's columns (and ``day``), in the dataset's order."""
+    quarantined: pd.DataFrame
+    """QUARANTINE_COLUMNS."""
+
+
+def check(name: str, landed: Mapping[str, pd.DataFrame], references: References) -> Checked:
+    """Hold raw rows against the contract of the dataset of that name.
+
+    ``landed`` maps each day to its raw frame (``{STATIC: frame}`` for a dataset without days); many days are checked
+    at once. Raises ContractBroken, naming dataset, day, column and remedy, when a column is missing or when more
+    rows of a day are broken than the contract tolerates; KeyError for an unknown dataset.
+    """
+    dataset = DATASETS[name]
+    for day, frame in landed.items():
+        _require_columns(dataset, day, frame)
+    raw = _joined(dataset, landed)
+    rows = raw.drop(columns=["_day", "_row"])
+    typed = dataset.read(rows, references).assign(day=raw["_day"])
+    reasons = _breaches(dataset, typed, references)
+    _require_share(dataset, raw["_day"], reasons)
+    broken = reasons.notna()
+    return Checked(_good(dataset, typed[~broken]), _quarantine(dataset, raw[broken], reasons[broken]))
+
+
+def column_schema(name: str) -> list[tuple[str, str, str]]:
+    """(name, dtype, description with unit) of every column of a dataset, or of ``quarantine``."""
+    if name == "quarantine":
+        return list(QUARANTINE_COLUMNS)
+    dataset = DATASETS[name]
+    day = [("day", "string", "Day on which the row became known (ISO date, New York); the partition")]
+    return (day if dataset.daily else []) + [(c.name, DTYPES[c.kind], _described(c)) for c in dataset.columns]
+
+
+DTYPES = {"string": "string", "integer": "int64", "number": "float64", "instant": "timestamp[us, UTC]"}
+
+
+def _described(column: Column) -> str:
+    unit = f" ({column.unit})" if column.unit else ""
+    bounds = "" if column.low is None else f"; {column.low:g} to {column.high:g}"
+    return f"{column.description}{unit}{bounds}{'; may be missing' if column.nullable else ''}"
+
+
+def _require_columns(dataset: Dataset, day: str, frame: pd.DataFrame) -> None:
+    missing = [column for column in dataset.source_columns if column not in frame.columns]
+    if missing:
+        raise ContractBroken(
+            f"{dataset.name} of {day or 'the register'}: column {', '.join(missing)} is missing "
+            f"(landed: {', '.join(map(str, frame.columns))}). Nothing was written. "
+            "Land the file again with all columns, then materialize the day again."
+        )
+
+
+def _joined(dataset: Dataset, landed: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """All landed rows with the day that landed them and their position in its file."""
+    frames = [frame.assign(_day=day, _row=np.arange(len(frame))) for day, frame in landed.items()]
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    if not filled:
+        raise ContractBroken(f"{dataset.name}: nothing was landed. Name at least one day.")
+    return pd.concat(filled, ignore_index=True)
+
+
+def _breaches(dataset: Dataset, typed: pd.DataFrame, references: References) -> pd.Series:
+    """Why each row is broken, None for a good one, on the index of ``typed``."""
+    import pandera.pandas as pandera
+
+    reasons = pd.Series([None] * len(typed), index=typed.index, dtype=object)
+    try:
+        _schema(dataset, references).validate(typed, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases.dropna(subset=["index"])
+        told = [_told(*case) for case in cases[["schema_context", "column", "check", "failure_case"]].to_numpy()]
+        by_row = pd.Series(told, index=cases["index"].astype(int)).groupby(level=0, sort=False)
+        joined = by_row.agg(lambda texts: "; ".join(sorted(set(texts))))
+        reasons[joined.index] = joined
+    return reasons
+
+
+def _told(context: str, column: str, promise: str, value: Any) -> str:
+    if context == "DataFrameSchema" or promise == "multiple_fields_uniqueness":
+        return "the key is there already" if promise == "multiple_fields_uniqueness" else promise
+    return f"{column} is missing or cannot be read" if promise == "not_nullable" else f"{column} is {value}: {promise}"
+
+
+def _schema(dataset: Dataset, references: References) -> Any:
+    """The contract as a pandera schema."""
+    import pandera.pandas as pandera
+
+    promises = [
+        pandera.Check(promise.holds, name=promise.name, error=f"{promise.name}: not true that {promise.description}")
+        for promise in dataset.promises
+    ]
+    return pandera.DataFrameSchema(
+        {column.name: _column(column, references) for column in dataset.columns},
+        checks=promises,
+        unique=list(dataset.key),
+        report_duplicates="exclude_first",
+    )
+
+
+def _column(column: Column, references: References) -> Any:
+    import pandera.pandas as pandera
+
+    checks = []
+    if column.low is not None:
+        text = f"must lie between {column.low:g} and {column.high:g}{f' {column.unit}' if column.unit else ''}"
+        checks.append(pandera.Check.in_range(column.low, column.high, error=text))
+    if column.kind == "integer":
+        checks.append(pandera.Check(lambda values: values % 1 == 0, error="must be a whole number"))
+    if column.allowed is not None:
+        checks.append(pandera.Check.isin(_allowed(column, references), error=f"is not a known {column.name}"))
+    return pandera.Column(checks=checks, nullable=column.nullable)
+
+
+def _allowed(column: Column, references: References) -> list[str]:
+    lists = {"carriers": references.carriers, "airports": tuple(references.zones)}
+    return list(lists[column.allowed] if isinstance(column.allowed, str) else column.allowed or ())
+
+
+def _require_share(dataset: Dataset, days: pd.Series, reasons: pd.Series) -> None:
+    broken = reasons.notna()
+    counts = broken.groupby(days).agg(["sum", "count"])
+    limit = np.maximum(TOLERATED_ROWS, dataset.max_broken_share * counts["count"])
+    for day in counts.index[counts["sum"] > limit]:
+        first = reasons[broken & (days == day)].value_counts().index[0]
+        raise ContractBroken(
+            f"{dataset.name} of {day or 'the register'}: {counts['sum'][day]} of {counts['count'][day]} rows break the "
+            f"contract, more than {dataset.max_broken_share:.0%}; most often: {first}. Nothing was written. "
+            "Ask the source what changed, land the file again, then materialize the day again."
+        )
+
+
+def _good(dataset: Dataset, typed: pd.DataFrame) -> pd.DataFrame:
+    kinds = {"integer": "int64", "number": "float64", "string": object, "instant": INSTANT}
+    good = typed.astype({column.name: kinds[column.kind] for column in dataset.columns})
+    names = (["day"] if dataset.daily else []) + [column.name for column in dataset.columns]
+    order = (["day"] if dataset.daily else []) + list(dataset.order)
+    return good[names].sort_values(order, kind="stable", ignore_index=True)
+
+
+def _quarantine(dataset: Dataset, raw: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+    rows = raw.drop(columns=["_day", "_row"])
+    texts = [row.to_json(date_format="iso", date_unit="s") for _, row in rows.iterrows()]
+    columns = {"day": raw["_day"], "dataset": dataset.name, "row": raw["_row"], "reason": reasons}
+    frame = pd.DataFrame({**columns, "source_row": pd.Series(texts, index=raw.index, dtype=object)})
+    return frame.astype({"dataset": object, "row": "int64", "reason": object}).reset_index(drop=True)
+
+
+def content_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 of a frame's rows: the same for the same rows in any order, file layout, column order or process.
+
+    Numbers are compared as float64 (integers are exact up to 2**53), instants as UTC microseconds; all missing values
+    are alike. Raises TypeError, naming the column, for values that are neither text, numbers nor instants.
+    """
+    names = sorted(frame.columns)
+    parts = [_words(frame[name]) for name in names]
+    words = np.ascontiguousarray(np.hstack([part for _, part in parts])) if names else np.empty((0, 0), np.uint64)
+    # Rows are put in the order of a 64-bit mix of their words: 50 times faster than sorting on every column.
+    mixed = np.zeros(len(frame), dtype=np.uint64)
+    for column in words.T:
+        mixed = (mixed ^ column ^ (mixed >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+    header = "".join(f"{name}:{kind}\n" for name, (kind, _) in zip(names, parts, strict=True))
+    ordered = words[np.argsort(mixed, kind="stable")]
+    return hashlib.sha256(header.encode() + b"\0" + ordered.astype("<u8").tobytes()).hexdigest()
+
+
+def _words(values: pd.Series) -> tuple[str, np.ndarray]:
+    """The kind of a column and its values as uint64 words, shape (rows, words per value)."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return "instant", values.astype(INSTANT).astype("int64").to_numpy().astype("uint64")[:, None]
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        numbers = values.to_numpy("float64", na_value=np.nan) + 0.0
+        return "number", np.where(np.isnan(numbers), np.nan, numbers).view("uint64")[:, None]
+    codes, texts = pd.factorize(values)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"column {values.name} holds values that are neither text, numbers nor instants")
+    digests = b"".join(hashlib.sha256(text.encode()).digest()[:16] for text in texts) + bytes(16)
+    return "text", np.frombuffer(digests, dtype="<u8").reshape(-1, 2)[codes]

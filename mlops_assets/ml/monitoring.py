@@ -1,0 +1,194 @@
+"""What each monitor says of one day, before and beside the outcomes: one function per monitor, one verdict each.
+
+Here: data contract, feature skew, drift of inputs, of scores and of labels, label sanity. Belongs here: a monitor that
+needs no comparison of models. Does not: monitors of loss (``ml.performance``), what follows from a verdict
+(``ml.policy``).
+
+A monitor gives UNKNOWN when its evidence is missing or too thin. That pauses automation and is never held against a
+model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.contracts import Judgement, Verdict
+from mlops_assets.ml.drift import WINDOW_DAYS, measure_window
+from mlops_assets.ml.drift_engines import DriftEngine
+from mlops_assets.ml.references import SCORE, DriftReference
+
+MIN_ROWS = 100
+"""Rows of a day below which nothing is judged: a tenth of a normal day."""
+DEVIATIONS = 4.0
+"""Standard errors beyond which a mean over days is out of its clean range. RATE_NOTE"""
+_FEWEST_SURE = 10
+"""Rows below which contradictions between labels and facts cannot be counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Which day, and which champion answered on it."""
+
+    day: str
+    champion_version: int | None = None
+    champion_digest: str | None = None
+
+
+def judgement(
+    monitor: str, about: Subject, verdict: Verdict, reason: str, numbers: Mapping[str, float | None], rows: int
+) -> Judgement:
+    """A judgement about a subject; numbers that are not finite become None."""
+    return Judgement(
+        monitor=monitor,
+        day=about.day,
+        verdict=verdict,
+        reason=reason,
+        numbers={k: float(v) if v is not None and np.isfinite(v) else None for k, v in numbers.items()},
+        champion_version=about.champion_version,
+        champion_digest=about.champion_digest,
+        rows=rows,
+    )
+
+
+def unknown(monitor: str, about: Subject, reason: str, rows: int = 0) -> Judgement:
+    """The evidence is missing or too thin."""
+    return judgement(monitor, about, Verdict.UNKNOWN, reason, {}, rows)
+
+
+def data_contract(about: Subject, *, rows: int, quarantined: int, most_quarantined: float = 0.01) -> Judgement:
+    """Is the day's data broken? The share of its raw rows that went to quarantine.
+
+    On real days of 2013 it is below 0.1 %: one bad reading in 26,115 hours of weather.
+    """
+    total = rows + quarantined
+    if not total:
+        return unknown("data_contract", about, "no rows landed")
+    share = quarantined / total
+    verdict = Verdict.ALARM if share > most_quarantined else Verdict.OK
+    reason = f"{quarantined} of {total} rows went to quarantine ({share:.2%}; at most {most_quarantined:.2%} is normal)"
+    return judgement("data_contract", about, verdict, reason, {"share": share, "most": most_quarantined}, total)
+
+
+def feature_skew(
+    about: Subject, served: pd.DataFrame, recomputed: pd.DataFrame, *, key: str, features: Sequence[str]
+) -> Judgement:
+    """Are the vectors that were served the ones that the features give today? Exact equality; NaN equals NaN.
+
+    Both frames have ``key`` (unique) and the ``features``; rows are matched by key.
+    """
+    pairs = served[[key, *features]].merge(recomputed[[key, *features]], on=key, suffixes=("", "__recomputed"))
+    if pairs.empty:
+        return unknown("feature_skew", about, "no served vector could be recomputed")
+    wrong = {name: int(_differs(pairs[name], pairs[f"{name}__recomputed"]).sum()) for name in features}
+    bad = {name: count for name, count in wrong.items() if count}
+    numbers = {"features": float(len(bad)), "values": float(sum(bad.values())), "unmatched": len(served) - len(pairs)}
+    if not bad:
+        reason = f"all {len(pairs)} served vectors are equal"
+        return judgement("feature_skew", about, Verdict.OK, reason, numbers, len(pairs))
+    worst = ", ".join(f"{name} ({count} rows)" for name, count in sorted(bad.items(), key=lambda i: -i[1])[:3])
+    reason = f"served and recomputed differ: {worst}"
+    return judgement("feature_skew", about, Verdict.ALARM, reason, numbers, len(pairs))
+
+
+def data_drift(
+    about: Subject, reference: DriftReference, window: pd.DataFrame, engine: DriftEngine, *, day: str = "day"
+) -> Judgement:
+    """Did the inputs of the last days leave the training distribution in a way the other inputs do not explain?
+
+    ``window``: the traffic of the last ``WINDOW_DAYS`` days up to the subject's, a column per feature and ``day``.
+    """
+    full = int((window.groupby(day).size() >= MIN_ROWS).sum()) if len(window) else 0
+    if full < WINDOW_DAYS:
+        return unknown("data_drift", about, f"{full} of {WINDOW_DAYS} days have enough traffic", len(window))
+    inputs = reference.facts.inputs
+    drift = measure_window(inputs, reference.sample, window, engine, day)
+    top = list(drift.excess.items())[:3]
+    features = ", ".join(f"{name} {excess:.1f}" for name, excess in top)
+    return judgement(
+        "data_drift",
+        about,
+        Verdict.ALARM if drift.score > inputs.limit else Verdict.OK,
+        f"drift score {drift.score:.2f}, limit {inputs.limit:.2f} from clean weeks; farthest: {features}",
+        {"score": drift.score, "limit": inputs.limit, **{f"excess {name}": excess for name, excess in top}},
+        len(window),
+    )
+
+
+def prediction_drift(
+    about: Subject,
+    reference: DriftReference,
+    window: pd.DataFrame,
+    engine: DriftEngine,
+    *,
+    score: str = SCORE,
+    day: str = "day",
+) -> Judgement:
+    """Did the answers move beyond what days move them? ``window``: the last days' ``score`` and ``day``."""
+    if len(window) < MIN_ROWS:
+        return unknown("prediction_drift", about, "too few answers", len(window))
+    clean, days = reference.facts.outcomes.score, int(window[day].nunique())
+    mean = float(window[score].mean())
+    low, high = clean.bound(days, -DEVIATIONS), clean.bound(days, DEVIATIONS)
+    distance = engine.distance("number", reference.sample[SCORE].to_numpy(), window[score].to_numpy(np.float64))
+    return judgement(
+        "prediction_drift",
+        about,
+        Verdict.OK if low <= mean <= high else Verdict.ALARM,
+        f"mean score of {days} days {mean:.3f}, clean range {low:.3f} to {high:.3f}",
+        {"mean_score": mean, "low": low, "high": high, "distance": distance},
+        len(window),
+    )
+
+
+def label_drift(
+    about: Subject, reference: DriftReference, window: pd.DataFrame, *, label: str, day: str = "day"
+) -> Judgement:
+    """Did the outcome rate move beyond what days move it? ``window``: the last days' outcomes, label and day."""
+    if len(window) < MIN_ROWS:
+        return unknown("label_drift", about, "too few outcomes", len(window))
+    clean, days = reference.facts.outcomes.rate, int(window[day].nunique())
+    rate = float(window[label].mean())
+    low, high = clean.bound(days, -DEVIATIONS), clean.bound(days, DEVIATIONS)
+    return judgement(
+        "label_drift",
+        about,
+        Verdict.OK if low <= rate <= high else Verdict.ALARM,
+        f"rate of {days} days {rate:.3f}, clean range {low:.3f} to {high:.3f}",
+        {"rate": rate, "low": low, "high": high},
+        len(window),
+    )
+
+
+def label_sanity(about: Subject, outcomes: pd.DataFrame, *, label: str, certain: str, above: float) -> Judgement:
+    """Do the labels contradict something that nearly decides them? ``outcomes``: the day's.
+
+    Of the rows with ``certain`` > ``above`` (a departure more than 60 minutes late) nearly all carry the label: 0.11 %
+    do not in 2013, 10 % when a tenth of the labels is flipped. Alarm when so many contradictions would come with
+    probability below 1e-4 at a rate of 0.5 %: no day of 2013; flipping a tenth shows within the day as a rule.
+    """
+    sure = outcomes[outcomes[certain] > above]
+    if len(sure) < _FEWEST_SURE:
+        return unknown("label_sanity", about, f"only {len(sure)} rows have {certain} > {above:g}", len(sure))
+    contradictions = int((sure[label] < 0.5).sum())
+    chance = _binomial_tail(contradictions, len(sure), 0.005)
+    return judgement(
+        "label_sanity",
+        about,
+        Verdict.ALARM if chance < 1e-4 else Verdict.OK,
+        f"{contradictions} of {len(sure)} rows with {certain} > {above:g} lack the label (chance {chance:.1g})",
+        {"contradictions": contradictions, "share": contradictions / len(sure), "chance": chance},
+        len(sure),
+    )
+
+
+def _binomial_tail(successes: int, trials: int, rate: float) -> float:
+    """Chance of at least that many successes."""
+    from scipy.special import bdtrc
+
+    return 1.0 if successes == 0 else float(bdtrc(successes - 1, trials, rate))
+
+
+def _differs(left: pd.Series, right: pd.Series) -> pd.Series:
+    return ~((left == right) | (left.isna() & right.isna()))

@@ -1,0 +1,156 @@
+"""What to do about a day: the decision table, with debouncing, cooldown and ceiling in front of every action.
+
+Here: one pure function from everything that is known to one decision, and its story in words. Belongs here: a rule
+about acting on verdicts. Does not: verdicts (``ml.monitoring``, ``ml.performance``), moving a candidate
+(``ml.releases``), doing anything.
+
+| data or labels fail | worse since promotion | performance or population alarm | challenger | decision |
+|---|---|---|---|---|
+| yes | any | any | any | hold: no rollback, no training |
+| no | yes, a predecessor exists | any | any | roll back |
+| no | yes, none exists | any | any | fall back: declared fallback, retrain at once |
+| no | no | yes | none | retrain |
+| no | no | yes | on its way | watch: the release table judges it |
+| no | no | no | any | nothing, or the calendar's retrain |
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops_assets.contracts import Action, Decision, Judgement, Monitoring, Verdict
+
+DATA_CHECKS = ("data_contract", "feature_skew", "label_sanity")
+"""A failure here means that the measurements lie: nothing may be concluded from them. One alarm is enough."""
+BREACHES = ("predecessor_regret", "server_health")
+"""Worse since promotion. ``predecessor_regret`` accumulates its own evidence over the rows since then, so it is not
+debounced again by K-of-N; ``server_health`` is."""
+SEQUENTIAL = ("predecessor_regret",)
+ROLLBACK_DAYS = 14
+"""Days after its promotion in which a champion can be rolled back: two weeks without trouble are a clean period, and
+what goes wrong later came from outside, where the predecessor would not do better."""
+DRIFTS = ("performance", "data_drift")
+"""Reasons to train a challenger. Drift of scores, of labels and estimated performance inform and do not act."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """Everything the decision table looks at, at the end of one day."""
+
+    day: str
+    judgements: tuple[Judgement, ...]
+    """Of the last days, the day's own among them; the last one of a (monitor, day) counts."""
+    decisions: tuple[Decision, ...] = ()
+    """Earlier decisions."""
+    champion_version: int | None = None
+    champion_since: str | None = None
+    """Day on which the champion was promoted: older verdicts are about somebody else."""
+    newest_cutoff: str | None = None
+    """Last day of data of the newest trained model, champion or not: the calendar counts from here."""
+    predecessor_version: int | None = None
+    challenger_version: int | None = None
+    """A candidate in training, in shadow or in canary."""
+
+
+def decide(situation: Situation, monitoring: Monitoring) -> Decision:
+    """The decision of one day."""
+    today = tuple(latest(situation.judgements, situation.day).values())
+    action, reason = _table(situation, monitoring)
+    action, reason = _restrained(action, reason, situation, monitoring)
+    return Decision(
+        day=situation.day,
+        action=action,
+        reason=reason,
+        evidence=today,
+        version=situation.champion_version,
+        target_version=situation.predecessor_version if action is Action.ROLL_BACK else None,
+    )
+
+
+def latest(judgements: Sequence[Judgement], day: str) -> dict[str, Judgement]:
+    """Monitor -> its last judgement of that day: a day reopened by late outcomes counts once."""
+    return {judgement.monitor: judgement for judgement in judgements if judgement.day == day}
+
+
+def explain(decision: Decision) -> str:
+    """A decision in plain words: what was decided, why, and what every monitor said."""
+    about = "" if decision.version is None else f" about champion version {decision.version}"
+    target = "" if decision.target_version is None else f" (to version {decision.target_version})"
+    lines = [f"{decision.day}: {decision.action}{target}{about}, because {decision.reason}."]
+    lines += [f"- {j.monitor}: {j.verdict}, {j.reason}" for j in sorted(decision.evidence, key=lambda j: j.monitor)]
+    return "\n".join(lines)
+
+
+def _table(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
+    today = latest(situation.judgements, situation.day)
+    broken = [today[name] for name in DATA_CHECKS if name in today and today[name].verdict is Verdict.ALARM]
+    if broken:
+        return Action.HOLD, "the measurements cannot be trusted: " + _reasons(broken)
+    if situation.champion_version is None:
+        return Action.NOTHING, "there is no champion"
+    breached = [today[name] for name in BREACHES if _speaks(name, situation, monitoring)]
+    if breached and _days_between(situation.champion_since, situation.day) > ROLLBACK_DAYS:
+        return Action.WATCH, f"trouble only after {ROLLBACK_DAYS} clean days: " + _reasons(breached)
+    if breached and situation.predecessor_version is not None:
+        return Action.ROLL_BACK, "worse since its promotion: " + _reasons(breached)
+    if breached:
+        return Action.FALL_BACK, "worse since its promotion and there is no earlier champion: " + _reasons(breached)
+    drifted = [today[name] for name in DRIFTS if _speaks(name, situation, monitoring)]
+    if drifted and situation.challenger_version is not None:
+        version = situation.challenger_version
+        return Action.WATCH, f"challenger version {version} is being judged already; " + _reasons(drifted)
+    if drifted:
+        return Action.RETRAIN, "it persists: " + _reasons(drifted)
+    return _calendar(situation, monitoring)
+
+
+def _calendar(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
+    age = _days_between(situation.newest_cutoff, situation.day)
+    if age >= monitoring.retrain_every_days and situation.challenger_version is None:
+        return Action.RETRAIN, f"the calendar: the newest model's data is {age} days old"
+    return Action.NOTHING, "no monitor speaks"
+
+
+def _restrained(
+    action: Action, reason: str, situation: Situation, monitoring: Monitoring
+) -> tuple[Action, str]:
+    """Cooldown, ceiling and missing evidence turn an action into watching. A hold is never restrained."""
+    if action not in (Action.RETRAIN, Action.ROLL_BACK, Action.FALL_BACK):
+        return action, reason
+    today = latest(situation.judgements, situation.day)
+    blind = [name for name in DATA_CHECKS if name in today and today[name].verdict is Verdict.UNKNOWN]
+    if blind and action is Action.RETRAIN:
+        return Action.WATCH, f"{', '.join(blind)} gave no verdict, so nothing is trained; wanted: {action}, {reason}"
+    others = [d for d in situation.decisions if (d.day, d.action) != (situation.day, action)]
+    last = max((d.day for d in others if d.action in (Action.RETRAIN, Action.FALL_BACK)), default=None)
+    cooling = last is not None and _days_between(last, situation.day) < monitoring.retrain_cooldown_days
+    if action is Action.RETRAIN and cooling:
+        return Action.WATCH, f"retrained on {last}, in cooldown; wanted: {action}, {reason}"
+    acted = [d for d in others if d.day == situation.day and d.acts and d.action is not Action.HOLD]
+    if len(acted) >= monitoring.daily_ceiling:
+        return Action.WATCH, f"{len(acted)} automatic actions today already; wanted: {action}, {reason}"
+    return action, reason
+
+
+def _speaks(monitor: str, situation: Situation, monitoring: Monitoring) -> bool:
+    """In alarm today, and on K of the last N judged days of this champion unless it accumulates its own evidence."""
+    judged = {
+        j.day: j.verdict
+        for j in situation.judgements
+        if j.monitor == monitor and j.day <= situation.day and j.champion_version == situation.champion_version
+    }
+    if judged.get(situation.day) is not Verdict.ALARM:
+        return False
+    if monitor in SEQUENTIAL:
+        return True
+    days = sorted(day for day, verdict in judged.items() if verdict is not Verdict.UNKNOWN)
+    recent = days[-monitoring.alarm_window_days :]
+    return sum(judged[day] is Verdict.ALARM for day in recent) >= monitoring.alarms_needed
+
+
+def _reasons(judgements: Sequence[Judgement]) -> str:
+    return "; ".join(f"{j.monitor}: {j.reason}" for j in judgements)
+
+
+def _days_between(first: str | None, last: str) -> int:
+    return 0 if first is None else (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days

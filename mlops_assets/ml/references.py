@@ -1,0 +1,152 @@
+"""What drift is compared with: everything that the monitors of one model version need, as parquet and JSON.
+
+Made once, when a version is trained, from its own training rows and held-out scores; saved with the version. No
+threshold is fitted later, and no detector is ever unpickled.
+
+Here: the reference, how it is fitted, its files. Belongs here: what was normal when the model was trained. Does not:
+judging a day (``ml.monitoring``, ``ml.performance``).
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.contracts import from_json, to_json
+from mlops_assets.ml.bundles import ModelFeature
+from mlops_assets.ml.drift import SAMPLE_ROWS, InputReference, fit_inputs, spread_rows
+from mlops_assets.ml.drift_engines import DriftEngine
+from mlops_assets.ml.linear import fit_logistic, logistic
+from mlops_assets.ml.metrics import log_losses
+
+SAMPLE_FILE = "reference_sample.parquet"
+FACTS_FILE = "reference.json"
+SCORE = "score"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How a daily number varied over clean days."""
+
+    mean: float
+    deviation: float
+    days: int
+
+    def bound(self, days: int, deviations: float) -> float:
+        """The mean plus ``deviations`` standard errors of a mean over ``days`` days."""
+        return self.mean + deviations * self.deviation / math.sqrt(days)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeReference:
+    """What is normal for the scores and outcomes of one model version."""
+
+    base_weights: tuple[float, ...]
+    """Logistic model on the inputs' design: the simple model that shares the weather of the day."""
+    rate: Spread
+    """Daily rate of the label over the training window."""
+    score: Spread
+    """Daily mean score over the training window."""
+    regret: Spread
+    """Daily log-loss minus that of the simple model, over the held-out days."""
+    gap: Spread
+    """Daily mean score minus rate of the label, over the held-out days."""
+    expected_log_loss: Spread
+    """Daily log-loss that the scores themselves expect, over the held-out days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceFacts:
+    """The JSON part of a reference."""
+
+    inputs: InputReference
+    outcomes: OutcomeReference
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReference:
+    """Everything that the monitors of one model version need."""
+
+    facts: ReferenceFacts
+    sample: pd.DataFrame
+    """Prepared reference rows (``ml.drift.prepare``) and their ``score``."""
+
+    def base_scores(self, frame: pd.DataFrame) -> np.ndarray:
+        """Scores of the simple model for rows with a column per feature, shape (rows,)."""
+        design = self.facts.inputs.design.matrix(frame)
+        return logistic(design, np.array(self.facts.outcomes.base_weights))
+
+
+def fit_reference(
+    frame: pd.DataFrame,
+    scores: np.ndarray,
+    held_out: pd.DataFrame,
+    features: Sequence[ModelFeature],
+    *,
+    label: str,
+    entity_id: str,
+    engine: DriftEngine,
+    day: str = "day",
+) -> DriftReference:
+    """Fit the reference of a version on its training rows.
+
+    ``frame`` are the training rows with true labels, ``scores`` the released model's scores of them, ``held_out`` the
+    rows of ``TrainedModel.held_out`` (entity id, day, score by the fit that never saw them).
+    """
+    ordered = frame.assign(**{SCORE: scores}).sort_values(day, kind="stable")
+    inputs, sample = fit_inputs(ordered, features, engine, day)
+    labels = ordered[label].to_numpy(np.float64)
+    unseen = frame.merge(held_out[[entity_id, SCORE]], on=entity_id, validate="one_to_one")
+    outcomes = OutcomeReference(
+        base_weights=tuple(float(w) for w in fit_logistic(inputs.design.matrix(ordered), labels)),
+        rate=spread_of(ordered[day], labels),
+        score=spread_of(ordered[day], ordered[SCORE].to_numpy()),
+        **_held_out_spreads(frame, unseen, inputs, label, day),
+    )
+    scored = sample.assign(**{SCORE: spread_rows(ordered, SAMPLE_ROWS)[SCORE].to_numpy()})
+    return DriftReference(facts=ReferenceFacts(inputs=inputs, outcomes=outcomes), sample=scored)
+
+
+def spread_of(days: pd.Series, values: np.ndarray) -> Spread:
+    """Mean and standard deviation of the daily means of ``values``, all days alike."""
+    daily = pd.Series(np.asarray(values, dtype=np.float64)).groupby(days.to_numpy()).mean()
+    deviation = float(daily.std()) if len(daily) > 1 else 0.0
+    return Spread(mean=float(daily.mean()), deviation=deviation, days=len(daily))
+
+
+def _held_out_spreads(
+    frame: pd.DataFrame, unseen: pd.DataFrame, inputs: InputReference, label: str, day: str
+) -> Mapping[str, Spread]:
+    """Both models are judged on days that neither was fitted on, as in traffic."""
+    seen = frame[frame[day] < unseen[day].min()]
+    weights = fit_logistic(inputs.design.matrix(seen), seen[label].to_numpy(np.float64))
+    labels, scores = unseen[label].to_numpy(np.float64), unseen[SCORE].to_numpy(np.float64)
+    base = logistic(inputs.design.matrix(unseen), weights)
+    return {
+        "regret": spread_of(unseen[day], log_losses(scores, labels) - log_losses(base, labels)),
+        "gap": spread_of(unseen[day], scores - labels),
+        "expected_log_loss": spread_of(unseen[day], expected_log_losses(scores)),
+    }
+
+
+def expected_log_losses(scores: np.ndarray) -> np.ndarray:
+    """Log-loss of every row if the scores are the true probabilities, shape (rows,): their entropy."""
+    return scores * log_losses(scores, np.ones(len(scores))) + (1 - scores) * log_losses(scores, np.zeros(len(scores)))
+
+
+def to_files(reference: DriftReference) -> dict[str, bytes]:
+    """The reference as files, path -> content."""
+    buffer = io.BytesIO()
+    reference.sample.to_parquet(buffer, index=False)
+    return {SAMPLE_FILE: buffer.getvalue(), FACTS_FILE: to_json(reference.facts).encode()}
+
+
+def from_files(files: Mapping[str, bytes]) -> DriftReference:
+    """Read a reference back. Raises KeyError when a file is absent, msgspec.ValidationError when one is broken."""
+    return DriftReference(
+        facts=from_json(ReferenceFacts, files[FACTS_FILE]),
+        sample=pd.read_parquet(io.BytesIO(files[SAMPLE_FILE])),
+    )

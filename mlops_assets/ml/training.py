@@ -1,0 +1,90 @@
+"""Training sets: which decisions a model learns from, and the frozen file that names them for ever.
+
+Here: the entity frame (decisions with their labels), its freezing to bytes. Belongs here: what
+decides whether a row may be learned from. Does not: the point-in-time join (``adapters.feature_store``), fitting
+(``ml.models``).
+
+A decision is taken a fixed lead before the scheduled departure. Its label is known when the flight has landed; a
+flight that was cancelled or diverted never gets one and is never a row.
+"""
+
+import hashlib
+import io
+
+import pandas as pd
+
+from mlops_assets.ml.features import LATE_MINUTES
+from mlops_assets.ml.schedules import INSTANT
+
+LEAD_MINUTES = 120
+REQUEST_FIELDS = (
+    "carrier", "origin", "dest", "distance", "sched_dep_minute", "day_of_week", "sched_elapsed_minutes",
+)  # fmt: skip
+ENTITY_COLUMNS = (
+    "flight_id", "day", "event_timestamp", "landed_at", "known_day", *REQUEST_FIELDS, "arr_delay", "is_late",
+)  # fmt: skip
+
+
+def decisions(flights: pd.DataFrame, lead_minutes: int = LEAD_MINUTES) -> pd.DataFrame:
+    """What a caller knows and asks at decision time, one row per scheduled flight.
+
+    Columns flight_id, day, event_timestamp (UTC, the decision) and REQUEST_FIELDS; ordered by event_timestamp and
+    flight_id.
+    """
+    at = (flights["sched_dep_at"] - pd.Timedelta(minutes=lead_minutes)).astype(INSTANT)
+    frame = flights[["flight_id", "day", *REQUEST_FIELDS]].assign(event_timestamp=at)
+    columns = ["flight_id", "day", "event_timestamp", *REQUEST_FIELDS]
+    return frame[columns].sort_values(["event_timestamp", "flight_id"], kind="stable", ignore_index=True)
+
+
+def entity_frame(
+    flights: pd.DataFrame,
+    arrivals: pd.DataFrame,
+    cutoff_day: str,
+    window_days: int | None = None,
+    lead_minutes: int = LEAD_MINUTES,
+) -> pd.DataFrame:
+    """The decisions that a model cut off at the end of ``cutoff_day`` may learn from, with their labels.
+
+    A decision counts when its flight was scheduled in the window (``window_days`` days that end with the cut-off day;
+    None: all) and had landed by the end of that day. Returns ENTITY_COLUMNS, where known_day is the day of the
+    landing and is_late is 1 for an arrival LATE_MINUTES or more after schedule; ordered by event_timestamp and
+    flight_id.
+    """
+    first = "" if window_days is None else _shift(cutoff_day, 1 - window_days)
+    inside = flights[(flights["day"] >= first) & (flights["day"] <= cutoff_day)]
+    known = arrivals[arrivals["day"] <= cutoff_day][["flight_id", "day", "landed_at", "arr_delay"]]
+    known = known.rename(columns={"day": "known_day"})
+    frame = decisions(inside, lead_minutes).merge(known, on="flight_id", how="inner", validate="one_to_one")
+    frame["is_late"] = (frame["arr_delay"] >= LATE_MINUTES).astype("int64")
+    ordered = frame.sort_values(["event_timestamp", "flight_id"], kind="stable", ignore_index=True)
+    return ordered[list(ENTITY_COLUMNS)]
+
+
+def freeze(frame: pd.DataFrame) -> tuple[bytes, str]:
+    """A frame as Parquet bytes that are the same for the same rows, with their digest.
+
+    Returns (content, SHA-256 of the content). The writer's version is part of the bytes: under another pyarrow
+    compare ``ml.datasets.content_digest``, which is not.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    sink = io.BytesIO()
+    parquet.write_table(table, sink, compression="zstd", use_dictionary=True, store_schema=False)
+    content = sink.getvalue()
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def thaw(content: bytes) -> pd.DataFrame:
+    """The frame that ``freeze`` made the bytes from."""
+    from pyarrow import parquet
+
+    frame = parquet.read_table(io.BytesIO(content)).to_pandas()
+    instants = frame.select_dtypes(include="datetimetz").columns
+    return frame.astype(dict.fromkeys(instants, INSTANT))
+
+
+def _shift(day: str, days: int) -> str:
+    return (pd.Timestamp(day) + pd.Timedelta(days=days)).strftime("%Y-%m-%d")

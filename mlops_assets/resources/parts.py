@@ -1,0 +1,50 @@
+"""The clients of the deployment as Dagster resources: one per role, each an adapter's interface.
+
+Here: the resources that assets and sensors ask for by name. Belongs here: a role. Does not: choosing what stands
+behind a role (``adapters.deployment``). Tests pass the in-memory twins under the same names.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.adapters.deployment import deployed
+from mlops_assets.adapters.services import ensure_services, owning_process
+from mlops_assets.adapters.settings import Settings
+from mlops_assets.resources.mlflow import ExperimentTracking
+
+ROLES = (
+    "source",
+    "tables",
+    "feature_store",
+    "artifacts",
+    "registry",
+    "promotions",
+    "releases",
+    "endpoint",
+    "traffic_log",
+    "alerts",
+    "replay",
+)
+# These reach a server: the embedded one is started when it does not answer.
+SERVED = ("registry", "releases", "endpoint", "replay")
+
+
+class Part(dg.ConfigurableResourceFactory[Any]):
+    """The client of one role, from the settings of this process."""
+
+    role: str
+
+    def create_resource(self, context: dg.InitResourceContext) -> Any:
+        settings = Settings.from_environment()
+        if self.role in SERVED:
+            ensure_services(settings, until_pid=owning_process())
+        return getattr(deployed(settings), self.role)
+
+
+def deployed_resources(settings: Callable[[], Settings] = Settings.from_environment) -> dict[str, Any]:
+    """Every resource of the definitions, by role."""
+    chosen = settings()
+    tracking = ExperimentTracking(tracking_uri=chosen.registry_uri, ui_url=chosen.ui_url)
+    return {**{role: Part(role=role) for role in ROLES}, "experiment_tracking": tracking}

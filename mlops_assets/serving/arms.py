@@ -1,0 +1,180 @@
+"""A bundle in memory, and the versions that hold the arms of one model.
+
+Here: loading a bundle with every proof that it is the right one, ``ModelState`` (what answers at one moment, never
+changed in place) and the sticky choice of the answering arm. Belongs here: what makes a loaded copy trustworthy and
+who answers whom. Does not: fetching bundles (``serving.reconciler``), scoring (``serving.data_plane``).
+"""
+
+import datetime as dt
+import hashlib
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from mlops_assets.adapters.online_reader import MemoryOnlineReader
+from mlops_assets.contracts import Arm
+from mlops_assets.ml.bundles import (
+    BUNDLE_FILES,
+    MODEL_FILE,
+    SIGNATURE_FILE,
+    Signature,
+    bundle_digest,
+    decode_signature,
+    digest_of,
+)
+from mlops_assets.serving.booster import Booster
+from mlops_assets.serving.configuration import ServedModel
+from mlops_assets.serving.features import BatchFeatures, Transformation, specimen
+from mlops_assets.serving.validation import RequestForm
+
+ALL = 10_000
+"""Basis points in the whole."""
+ORDER = (Arm.CHAMPION, Arm.CANARY, Arm.SHADOW)
+
+
+class BundleRefused(ValueError):
+    """A bundle is not what it should be and must not answer. Says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedBundle:
+    """A model version in memory, proven right."""
+
+    digest: str
+    signature: Signature
+    booster: Booster
+    recipe: str
+    """Equal for signatures that make the same matrix of the same rows."""
+    loaded_at: str
+
+
+@dataclass(frozen=True, eq=False)
+class Holding:
+    """A loaded version in an arm."""
+
+    version: int
+    bundle: LoadedBundle
+
+
+@dataclass(frozen=True, eq=False)
+class ModelState:
+    """Who answers for one model at one moment; a change makes a new one."""
+
+    facts: ServedModel
+    arms: Mapping[Arm, Holding] = field(default_factory=dict)
+    canary_basis_points: int = 0
+    problems: tuple[str, ...] = ()
+
+    @cached_property
+    def form(self) -> RequestForm:
+        """What a row must look like: as the first loaded arm's signature says, or unknown while none is loaded."""
+        reference = next((self.arms[arm] for arm in ORDER if arm in self.arms), None)
+        if reference is None:
+            return RequestForm(self.facts.entity_id, (), lenient=True)
+        return RequestForm.of(reference.bundle.signature)
+
+    @cached_property
+    def timezone(self) -> dt.tzinfo:
+        """The calendar that says which day an instant belongs to."""
+        return zoneinfo.ZoneInfo(self.facts.timezone)
+
+    def warm_up(self) -> None:
+        """Make now what is otherwise made while the first caller waits."""
+        _ = (self.form, self.timezone)
+
+    @property
+    def answers(self) -> bool:
+        """True when a request gets a score: from the champion, or the declared fallback."""
+        return Arm.CHAMPION in self.arms or self.facts.fallback_score is not None
+
+    def basis_points(self, arm: Arm) -> int:
+        """Share of the traffic that an arm answers, in 1/10,000."""
+        canary = self.canary_basis_points if {Arm.CHAMPION, Arm.CANARY} <= self.arms.keys() else 0
+        return {Arm.CHAMPION: ALL - canary, Arm.CANARY: canary, Arm.SHADOW: 0}[arm]
+
+    def answering(self, entity_id: str) -> Arm:
+        """The arm that answers for an entity: always the same one while the shares stay.
+
+        A larger share keeps the entities it had. Without a champion nobody answers but the fallback.
+        """
+        canary = self.basis_points(Arm.CANARY) if Arm.CANARY in self.arms else 0
+        return Arm.CANARY if canary and bucket(self.facts.name, entity_id) < canary else Arm.CHAMPION
+
+
+def bucket(model: str, entity_id: str) -> int:
+    """A number from 0 to 9,999 that belongs to an entity of a model for good."""
+    return int.from_bytes(hashlib.blake2b(f"{model}\n{entity_id}".encode(), digest_size=8).digest(), "big") % ALL
+
+
+def load_bundle(
+    folder: Path, digest: str, *, model: str, transformations: Mapping[str, Transformation], threads: int = 1
+) -> LoadedBundle:
+    """Load a bundle and prove it: its digest, its model, its golden rows, and a whole row from request to score.
+
+    Raises BundleRefused. A damaged model text can abort the process: the reconciler tries bundles in a child first.
+    """
+    files = read_bundle(folder)
+    if (found := bundle_digest(files)) != digest:
+        raise BundleRefused(f"the files in {folder.name[:12]} have digest {found}, wanted {digest}")
+    try:
+        signature = decode_signature(files[SIGNATURE_FILE])
+        booster = Booster(
+            files[MODEL_FILE], features=len(signature.features), trees=signature.trees, threads=threads
+        )
+        _prove(signature, booster, model)
+        _rehearse(signature, booster, transformations)
+    except BundleRefused:
+        raise
+    except Exception as error:
+        raise BundleRefused(f"{type(error).__name__}: {error}") from error
+    return LoadedBundle(digest, signature, booster, _recipe(signature), now())
+
+
+def read_bundle(folder: Path) -> dict[str, bytes]:
+    """The files of a bundle. Raises BundleRefused when one is missing."""
+    try:
+        return {name: (folder / name).read_bytes() for name in BUNDLE_FILES}
+    except OSError as error:
+        raise BundleRefused(f"cannot read the bundle: {error}") from error
+
+
+def _prove(signature: Signature, booster: Booster, model: str) -> None:
+    if signature.model != model:
+        raise BundleRefused(f"the bundle is of model {signature.model}, wanted {model}")
+    if not signature.golden:
+        raise BundleRefused("the bundle has no golden rows: nothing proves a loaded copy right")
+    rows = [[np.nan if value is None else value for value in golden.values] for golden in signature.golden]
+    matrix = np.array(rows, dtype=np.float64, order="C")
+    wanted = np.array([golden.score for golden in signature.golden], dtype=np.float64)
+    one_by_one = np.concatenate([booster.predict(matrix[i : i + 1]) for i in range(len(matrix))])
+    for scores in (booster.predict(matrix), one_by_one):
+        if scores.tobytes() != wanted.tobytes():
+            worst = float(np.max(np.abs(scores - wanted)))
+            raise BundleRefused(f"golden rows are not reproduced: the scores differ by up to {worst:g}")
+
+
+def _rehearse(signature: Signature, booster: Booster, transformations: Mapping[str, Transformation]) -> None:
+    if unknown := set(signature.transformations) - transformations.keys():
+        raise BundleRefused(f"this server knows no transformation named {', '.join(sorted(unknown))}")
+    fields = RequestForm.of(signature).fields
+    if homeless := [view.name for view in signature.views if view.join_key not in fields]:
+        raise BundleRefused(f"no request field carries the join key of {', '.join(homeless)}")
+    batch = BatchFeatures([specimen(signature)] * 2, MemoryOnlineReader(), transformations)
+    scores = booster.predict(batch.assemble(signature, "").matrix)
+    if not np.isfinite(scores).all():
+        raise BundleRefused(f"a row without online values scores {scores[0]}")
+
+
+def _recipe(signature: Signature) -> str:
+    parts = (signature.request_fields, signature.views, signature.transformations, signature.features)
+    return digest_of(msgspec.json.encode(parts))
+
+
+def now() -> str:
+    """The wall's instant, ISO 8601 UTC in milliseconds."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,109 @@
+"""One thread that answers everything that is queued, at once.
+
+Here: ``Batcher``. Belongs here: the queue between the transport and the data plane. Does not: what answering means.
+
+No timer: the thread takes whatever waits the moment it is free. Under load a batch forms while the previous one is
+being answered; a lone request waits for nobody. What a batch shares is the feature read and the disk sync, for
+LightGBM's cost per row hardly falls.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mlops_assets.serving.data_plane import Answer, PredictRequest
+from mlops_assets.serving.refusal import Refusal
+
+LOG = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    request: PredictRequest
+    answer: "asyncio.Future[Answer]"
+
+
+class Batcher:
+    """Hands requests to ``predict`` in batches, from a thread of its own."""
+
+    def __init__(
+        self,
+        predict: Callable[[Sequence[PredictRequest]], list[Answer | Refusal]],
+        max_batch_rows: int = 4000,
+        max_queued_rows: int = 20_000,
+    ) -> None:
+        """Start the thread."""
+        self._predict = predict
+        self._max_batch_rows = max_batch_rows
+        self._max_queued_rows = max_queued_rows
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self.queued_rows = 0
+        """Rows accepted and not yet answered; kept by the event loop's thread."""
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    async def answer(self, request: PredictRequest) -> Answer:
+        """The answer to a request. Raises Refusal, with 429 when too much is queued already."""
+        rows = len(request.rows)
+        if self.queued_rows + rows > self._max_queued_rows and self.queued_rows:
+            raise Refusal(429, None, "the server has more to do than it can: try again in a second")
+        self.queued_rows += rows
+        try:
+            future = asyncio.get_running_loop().create_future()
+            self._queue.put(_Waiting(request, future))
+            return await future
+        finally:
+            self.queued_rows -= rows
+
+    def stop(self) -> None:
+        """Answer what is queued, then end the thread."""
+        self._queue.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch, going = self._take()
+            if batch:
+                self._answer(batch)
+
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        """Wait for one request, then take whatever else is there."""
+        batch: list[_Waiting] = []
+        rows = 0
+        waiting = self._queue.get()
+        while waiting is not None:
+            batch.append(waiting)
+            rows += len(waiting.request.rows)
+            if rows >= self._max_batch_rows:
+                return batch, True
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _answer(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            outcomes = self._predict([waiting.request for waiting in batch])
+        except Exception:
+            LOG.exception("a batch of %d requests failed", len(batch))
+            outcomes = [Refusal(500, None, "the server failed; its log says why") for _ in batch]
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Refusal]]] = {}
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            by_loop.setdefault(waiting.answer.get_loop(), []).append((waiting.answer, outcome))
+        for loop, answers in by_loop.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _deliver(answers: Sequence[tuple["asyncio.Future[Answer]", Answer | Refusal]]) -> None:
+    for future, outcome in answers:
+        if future.done():
+            continue
+        if isinstance(outcome, Refusal):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

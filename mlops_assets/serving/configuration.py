@@ -1,0 +1,105 @@
+"""What the server's processes are told at their start.
+
+Here: ``ServerConfig``, made from the settings by the supervisor and handed to the children as a file.
+Belongs here: limits, addresses, folders. Does not: reading the environment (``adapters.settings``), what should serve
+(``serving.desired``).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mlops_assets.adapters.settings import Settings
+from mlops_assets.contracts import UseCase
+
+
+class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of a use case that the server needs, whoever holds its arms."""
+
+    name: str
+    entity_id: str
+    timezone: str
+    fallback_score: float | None = None
+    """Answered when there is no champion; None: refuse with 503 instead."""
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One server."""
+
+    folder: str
+    """Desired state, bundles, traffic log, pid file."""
+    online_store: str
+    """Feast's SQLite file."""
+    registry_uri: str
+    models: tuple[ServedModel, ...]
+    feast_project: str = "mlops_assets"
+    host: str = "127.0.0.1"
+    port: int = 8757
+    threads: int = 1
+    """LightGBM's threads per prediction. One: the worker has one core, and a batch shares it fairly."""
+    max_body_bytes: int = 1 << 20
+    max_rows: int = 2000
+    """Per request."""
+    max_batch_rows: int = 4000
+    """Rows taken from the queue at once: what one disk sync and one feature read are shared by."""
+    max_queued_rows: int = 20_000
+    """More than this and the server answers 429: about two seconds of work."""
+    registry_poll_s: float = 1.0
+    file_poll_s: float = 0.1
+
+    @property
+    def home(self) -> Path:
+        """``folder`` as a path."""
+        return Path(self.folder)
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of the verified bundles, one per digest."""
+        return self.home / "bundles"
+
+    @property
+    def desired(self) -> Path:
+        """File of the desired state."""
+        return self.home / "desired.json"
+
+    @property
+    def nudge(self) -> Path:
+        """File that the worker touches to make the reconciler look at once."""
+        return self.home / "nudge"
+
+    @property
+    def traffic(self) -> Path:
+        """File of the traffic log."""
+        return self.home / "traffic.db"
+
+
+def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
+    """The server of a deployment. Raises ValueError when the endpoint's address names no port."""
+    address = urlsplit(settings.endpoint_url)
+    if address.hostname is None or address.port is None:
+        raise ValueError(f"MLOPS_ENDPOINT_URL must look like http://127.0.0.1:8757, not {settings.endpoint_url!r}")
+    return ServerConfig(
+        folder=str(settings.serving),
+        online_store=str(settings.features / "online.db"),
+        registry_uri=settings.registry_uri,
+        models=tuple(map(served, use_cases)),
+        host=address.hostname,
+        port=address.port,
+    )
+
+
+def served(use_case: UseCase) -> ServedModel:
+    """What the server needs to know of a use case."""
+    return ServedModel(
+        name=use_case.name,
+        entity_id=use_case.entity_id,
+        timezone=use_case.timezone,
+        fallback_score=use_case.fallback_score,
+    )
+
+
+def read_config(path: Path) -> ServerConfig:
+    """Read a configuration back. Raises msgspec.ValidationError, naming the field."""
+    return msgspec.json.decode(path.read_bytes(), type=ServerConfig)

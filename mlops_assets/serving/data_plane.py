@@ -1,0 +1,224 @@
+"""Live, ready, metadata, predict: what the server does, whatever transport asks for it.
+
+Here: ``DataPlane``. Belongs here: the way of a batch from checked requests to logged answers, and what the server
+tells about itself. Does not: HTTP (``serving.app``), threads (``serving.batching``), loading (``serving.follower``).
+
+A request is answered by the state it was checked against: a swap between the two changes nothing for it.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_assets.adapters.online_reader import OnlineReader
+from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, TrafficRecord
+from mlops_assets.contracts import ArmStatus, ServerStatus
+from mlops_assets.ml.bundles import ModelFeature
+from mlops_assets.serving.arms import ORDER, ModelState, now
+from mlops_assets.serving.features import Transformation
+from mlops_assets.serving.metrics import Labels, Metrics
+from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.scoring import BatchScores, record_of, score_rows
+from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
+
+Answer = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictRequest:
+    """A checked request, with the state that will answer it."""
+
+    state: ModelState
+    rows: Sequence[DecisionRow]
+    arrived: float
+    """``time.perf_counter()`` when its body was complete."""
+    received_at: str = field(default_factory=now)
+
+
+@dataclass
+class _Batch:
+    """What becomes of a batch on its way."""
+
+    records: list[TrafficRecord] = field(default_factory=list)
+    features: dict[str, Sequence[ModelFeature]] = field(default_factory=dict)
+    refused: dict[int, Refusal] = field(default_factory=dict)
+
+
+class DataPlane:
+    """The server without a transport. ``predict`` belongs to one thread, the rest may be called from any."""
+
+    def __init__(
+        self, log: TrafficLog, online: OnlineReader, transformations: Mapping[str, Transformation], max_rows: int = 2000
+    ) -> None:
+        """A server that serves nothing yet."""
+        self._log = log
+        self._online = online
+        self.transformations = transformations
+        self._max_rows = max_rows
+        self._states: Mapping[str, ModelState] = {}
+        self._notes: dict[str, str] = {}
+        self.metrics = Metrics()
+        self.started_at = now()
+
+    def adopt(self, states: Mapping[str, ModelState]) -> None:
+        """From now on, new requests are answered by these states. What is in flight ends with the old ones."""
+        self._states = dict(states)
+
+    @property
+    def states(self) -> Mapping[str, ModelState]:
+        """Who answers now, by model."""
+        return self._states
+
+    def note(self, subject: str, problem: str | None) -> None:
+        """Tell ``/ready`` and ``/metadata`` of a problem of the server as a whole, or that it is over."""
+        if problem is None:
+            self._notes.pop(subject, None)
+        else:
+            self._notes[subject] = f"{subject}: {problem}"
+
+    def check(self, body: bytes) -> PredictRequest:
+        """Read a request strictly. Raises Refusal, which names the field."""
+        arrived = time.perf_counter()
+        envelope = parse_envelope(body)
+        state = self._states.get(envelope.model)
+        if state is None and not self._states:
+            raise Refusal(503, None, "the server does not know yet what to serve: try again in a moment")
+        if state is None:
+            raise Refusal(404, "model", f"no such model; this server has {', '.join(sorted(self._states))}")
+        rows = parse_rows(envelope, state.form, state.timezone, self._max_rows)
+        if not state.answers:
+            raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
+        return PredictRequest(state, rows, arrived)
+
+    def predict(self, requests: Sequence[PredictRequest]) -> list[Answer | Refusal]:
+        """Answer a batch: every answer returned is durably logged.
+
+        A request id that was answered before gets the same answer and no second record.
+        """
+        self.metrics.count("mlops_batches_total")
+        batch = _Batch()
+        try:
+            records = self._known(requests)
+            batch.refused.update(_conflicts(requests, records))
+            self._score(requests, batch, known=records)
+            self._log.append(batch.records, batch.features)
+        except TrafficLogError as error:
+            self.note("traffic log", str(error))
+            self.metrics.count("mlops_traffic_log_errors_total")
+            reason = "the answer could not be logged, so it is not given: try again later"
+            return [Refusal(503, None, reason) for _ in requests]
+        self.note("traffic log", None)
+        records |= {record.request_id: record for record in batch.records}
+        self._count(batch.records)
+        return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]
+
+    def _known(self, requests: Sequence[PredictRequest]) -> dict[str, TrafficRecord]:
+        given = [row.request_id for request in requests for row in request.rows if row.given_id]
+        known = self._log.find(given) if given else {}
+        if known:
+            self.metrics.count("mlops_repeated_requests_total", len(known))
+        return known
+
+    def _score(self, requests: Sequence[PredictRequest], batch: "_Batch", known: Mapping[str, TrafficRecord]) -> None:
+        """Score every new row once, all rows of a state together, so that each view is read once per batch."""
+        claimed = set(known)
+        by_state: dict[ModelState, list[tuple[DecisionRow, int]]] = {}
+        for position, request in enumerate(requests):
+            for row in request.rows if position not in batch.refused else ():
+                if row.request_id not in claimed:
+                    claimed.add(row.request_id)
+                    by_state.setdefault(request.state, []).append((row, position))
+        for state, pairs in by_state.items():
+            said = score_rows(state, [row for row, _ in pairs], self._online, self.transformations, self.metrics)
+            self._tell(state, said)
+            batch.features.update(said.features)
+            clock = time.perf_counter()
+            for i, (row, position) in enumerate(pairs):
+                request = requests[position]
+                latency_ms = (clock - request.arrived) * 1000
+                try:
+                    batch.records.append(record_of(state, said, i, row, latency_ms, request.received_at))
+                except Refusal as refusal:
+                    batch.refused[position] = refusal
+
+    def _tell(self, state: ModelState, said: BatchScores) -> None:
+        self.note("online store", said.store_error)
+        for arm in state.arms:
+            self.note(f"{state.facts.name} {arm} cannot score", said.errors.get(arm))
+
+    def _count(self, records: Sequence[TrafficRecord]) -> None:
+        answered: dict[tuple[str, str, int | None], int] = {}
+        for record in records:
+            key = (record.model, record.arm, record.version)
+            answered[key] = answered.get(key, 0) + 1
+        for (model, arm, version), rows in answered.items():
+            self.metrics.count("mlops_predictions_total", rows, model=model, arm=arm, version=version or "")
+
+    def status(self, model: str) -> ServerStatus:
+        """What one model is answered by now."""
+        state = self._states.get(model)
+        notes = tuple(self._notes.values())
+        if state is None:
+            return ServerStatus(model=model, ready=False, arms=(), problems=(*notes, "nothing is known of this model"))
+        arms = tuple(
+            ArmStatus(
+                arm=str(arm),
+                version=state.arms[arm].version,
+                digest=state.arms[arm].bundle.digest,
+                basis_points=state.basis_points(arm),
+                loaded_at=state.arms[arm].bundle.loaded_at,
+            )
+            for arm in ORDER
+            if arm in state.arms
+        )
+        return ServerStatus(model=model, ready=state.answers, arms=arms, problems=(*state.problems, *notes))
+
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether every model gets an answer, and every problem there is, also while it does."""
+        reports = [self.status(model) for model in self._states]
+        problems = {f"{r.model}: {p}": None for r in reports for p in r.problems if p not in self._notes.values()}
+        waiting = [] if reports else ["the server does not know yet what to serve"]
+        return bool(reports) and all(r.ready for r in reports), [*waiting, *problems, *self._notes.values()]
+
+    def metadata(self) -> dict[str, Any]:
+        """Everything the server tells about itself; ``models`` holds one ServerStatus each."""
+        return {
+            "server": {"pid": os.getpid(), "started_at": self.started_at},
+            "models": [self.status(model) for model in sorted(self._states)],
+            "problems": list(self._notes.values()),
+        }
+
+    def render_metrics(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
+        """The counters, and who holds which arm, in Prometheus' text format."""
+        now_held: dict[tuple[str, Labels], float] = dict(gauges)
+        for name in self._states:
+            report = self.status(name)
+            now_held["mlops_problems", (("model", name),)] = len(report.problems)
+            for arm in report.arms:
+                labels = {"model": name, "arm": arm.arm, "version": str(arm.version), "digest": arm.digest}
+                now_held["mlops_arm_info", tuple(labels.items())] = arm.basis_points
+        return self.metrics.render(now_held)
+
+
+def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRecord]) -> dict[int, Refusal]:
+    """Position -> refusal of the requests that use a request id which belongs to another decision."""
+    claims = {key: (r.model, r.entity_id, r.event_time) for key, r in known.items()}
+    refused: dict[int, Refusal] = {}
+    for position, request in enumerate(requests):
+        mine = {row.request_id: (request.state.facts.name, *row.identity) for row in request.rows}
+        stolen = next((i for i, (key, who) in enumerate(mine.items()) if claims.get(key, who) != who), None)
+        if stolen is None:
+            claims |= mine
+        else:
+            message = "this id was used for another decision: send a new one for a new decision"
+            refused[position] = Refusal(409, f"rows[{stolen}].request_id", message)
+    return refused
+
+
+def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:
+    told = ("request_id", "entity_id", "score", "arm", "version", "digest")
+    return [{name: getattr(records[row.request_id], name) for name in told} for row in request.rows]
+
+

@@ -1,0 +1,228 @@
+"""The process that follows the registry and prepares what should serve.
+
+Here: ``Reconciler``, which turns aliases into a desired state whose bundles lie verified on this machine. Belongs
+here: everything that needs the registry. Does not: answering requests, loading for good (``serving.follower``).
+Run as ``python -m mlops_assets.serving.reconciler <config file>``.
+
+A bundle gets its place under its digest only after its files hashed to the digest that the registry recorded and a
+child process loaded it. What cannot be prepared changes nothing: the champion of before stays desired, a canary or
+shadow steps aside, the reason is written beside them. A registry that does not answer changes nothing at all.
+"""
+
+import logging
+import re
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from mlops_assets.adapters.endpoint import CANARY_SHARE_TAG
+from mlops_assets.adapters.registry import Registry
+from mlops_assets.contracts import Arm
+from mlops_assets.ml.bundles import BUNDLE_FILES, bundle_digest
+from mlops_assets.serving.arms import ALL, BundleRefused, read_bundle
+from mlops_assets.serving.configuration import ServedModel, ServerConfig, read_config
+from mlops_assets.serving.desired import (
+    DesiredArm,
+    DesiredModel,
+    DesiredState,
+    read_desired,
+    replace_file,
+    sync_folder,
+    write_desired,
+)
+from mlops_assets.serving.parent import end_with_parent
+from mlops_assets.serving.trial import try_bundle
+
+LOG = logging.getLogger(__name__)
+NUDGE_CHECK_S = 0.05
+LONGEST_WAIT_S = 30.0
+"""Between two attempts to prepare a version that could not be prepared; starts at one second and doubles."""
+LONGEST_PROBLEM = 400
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    """A version that could not be prepared: why, and when to try again."""
+
+    reason: str
+    until: float
+    wait_s: float
+
+
+class Reconciler:
+    """Looks at the registry and keeps the desired state and its bundles. One per folder."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        models: Sequence[ServedModel],
+        desired: Path,
+        bundles: Path,
+        trial: Callable[[Path, str, str], None] = try_bundle,
+    ) -> None:
+        """``trial(folder, digest, model)`` raises BundleRefused for a bundle that does not load."""
+        self._registry = registry
+        self._models = models
+        self._desired = desired
+        self._bundles = bundles
+        self._trial = trial
+        self._state = _last_state(desired)
+        self._digests = {
+            (entry.facts.name, arm.version): arm.digest
+            for entry in (self._state or DesiredState()).models
+            for arm in entry.arms.values()
+        }
+        self._verified: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._waiting: dict[tuple[str, int], _Waiting] = {}
+
+    def look(self, *, nudged: bool = False) -> DesiredState:
+        """Ask the registry once and write down what should serve. ``nudged``: try again now what failed before."""
+        if nudged:
+            self._waiting.clear()
+        before = self._state or DesiredState()
+        state = DesiredState(models=tuple(self._model(facts, before.model(facts.name)) for facts in self._models))
+        if state != self._state or not self._desired.exists():
+            write_desired(self._desired, state)
+        else:
+            self._desired.touch()
+        self._state = state
+        return state
+
+    def _model(self, facts: ServedModel, before: DesiredModel | None) -> DesiredModel:
+        kept = before or DesiredModel(facts=facts)
+        try:
+            told = self._registry.model(facts.name)
+        except Exception as error:
+            problem = _problem("the registry cannot be asked", error)
+            return msgspec.structs.replace(kept, facts=facts, problems=(problem,))
+        arms: dict[str, DesiredArm] = {}
+        problems = []
+        for arm in Arm:
+            if (number := told.aliases.get(arm)) is None:
+                continue
+            try:
+                arms[arm] = DesiredArm(version=number, digest=self._prepare(facts.name, number))
+            except Exception as error:
+                problems.append(_problem(f"{arm} version {number} is not served", error))
+                if arm is Arm.CHAMPION and arm in kept.arms:
+                    arms[arm] = kept.arms[arm]
+        share = _share(told.tags.get(CANARY_SHARE_TAG), problems)
+        return DesiredModel(facts=facts, arms=arms, canary_basis_points=share, problems=tuple(problems))
+
+    def _prepare(self, model: str, version: int) -> str:
+        """Have the bundle of a version in its place; its digest. Raises when that is not possible now."""
+        key = (model, version)
+        if (waiting := self._waiting.get(key)) and time.monotonic() < waiting.until:
+            raise BundleRefused(waiting.reason)
+        try:
+            if key not in self._digests:
+                self._digests[key] = self._registry.version(model, version).digest
+            digest = self._digests[key]
+            if not self._in_place(digest):
+                self._fetch(model, version, digest)
+        except Exception as error:
+            wait_s = min(2 * waiting.wait_s, LONGEST_WAIT_S) if waiting else 1.0
+            self._waiting[key] = _Waiting(str(error), time.monotonic() + wait_s, wait_s)
+            LOG.warning("%s version %d cannot be prepared: %s", model, version, error)
+            raise
+        self._waiting.pop(key, None)
+        return digest
+
+    def _in_place(self, digest: str) -> bool:
+        """True when the bundle's folder holds the right bytes; read again whenever the files changed."""
+        try:
+            stats = [(self._bundles / digest / name).stat() for name in BUNDLE_FILES]
+        except OSError:
+            return False
+        stamp = tuple((status.st_mtime_ns, status.st_size) for status in stats)
+        if self._verified.get(digest) != stamp:
+            if bundle_digest(read_bundle(self._bundles / digest)) != digest:
+                LOG.warning("the bundle %s on this machine is damaged: it is fetched again", digest)
+                return False
+            self._verified[digest] = stamp
+        return True
+
+    def _fetch(self, model: str, version: int, digest: str) -> None:
+        self._bundles.mkdir(parents=True, exist_ok=True)
+        arriving = self._bundles / f".arriving-{uuid.uuid4().hex}"
+        try:
+            files = read_bundle(self._registry.download(model, version, arriving / "download"))
+            if (found := bundle_digest(files)) != digest:
+                raise BundleRefused(f"what came has digest {found}, the registry recorded {digest}")
+            for name, content in files.items():
+                replace_file(arriving / "bundle" / name, content)
+            self._trial(arriving / "bundle", digest, model)
+            self._put_in_place(arriving / "bundle", digest)
+        finally:
+            shutil.rmtree(arriving, ignore_errors=True)
+
+    def _put_in_place(self, prepared: Path, digest: str) -> None:
+        place = self._bundles / digest
+        if place.exists():
+            place.rename(prepared.with_name("damaged"))
+        prepared.rename(place)
+        sync_folder(self._bundles)
+
+
+def _last_state(desired: Path) -> DesiredState | None:
+    try:
+        return read_desired(desired)
+    except (msgspec.DecodeError, OSError) as error:
+        LOG.warning("the desired state of before cannot be read, starting without it: %s", error)
+        return None
+
+
+def _share(tag: str | None, problems: list[str]) -> int:
+    try:
+        share = int(tag or 0)
+    except ValueError:
+        share = -1
+    if 0 <= share <= ALL:
+        return share
+    problems.append(f"the tag {CANARY_SHARE_TAG} is {tag!r}, wanted 0 to {ALL}: the canary answers nobody")
+    return 0
+
+
+def _problem(what: str, error: Exception) -> str:
+    """One line; without addresses in memory, so that the same problem reads the same at every look."""
+    told = re.sub(r"0x[0-9a-f]{6,}", "0x...", " ".join(str(error).split()))
+    return f"{what}: {told or type(error).__name__}"[:LONGEST_PROBLEM]
+
+
+def watch(reconciler: Reconciler, config: ServerConfig) -> None:
+    """Look for ever: every ``registry_poll_s`` seconds, and at once when the nudge file is touched."""
+    nudged_at, nudged = _stamp(config.nudge), False
+    while True:
+        try:
+            reconciler.look(nudged=nudged)
+        except OSError as error:
+            LOG.error("the desired state cannot be written: %s", error)
+        deadline = time.monotonic() + config.registry_poll_s
+        nudged = False
+        while time.monotonic() < deadline and not nudged:
+            time.sleep(NUDGE_CHECK_S)
+            nudged = _stamp(config.nudge) != nudged_at
+        nudged_at = _stamp(config.nudge)
+
+
+def _stamp(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run as a child of the supervisor: the configuration's file."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s reconciler %(levelname)s %(message)s")
+    end_with_parent()
+    from mlops_assets.adapters.mlflow_registry import MlflowRegistry
+
+    config = read_config(Path(arguments[0]))
+    watch(Reconciler(MlflowRegistry(config.registry_uri), config.models, config.desired, config.bundles), config)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""The one way in which the server says no.
+
+Here: ``Refusal``. Belongs here: its shape. Does not: deciding when to refuse.
+"""
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """A request that is not answered with a prediction: a status, the field it is about, and what to do about it."""
+
+    def __init__(self, status: int, field: str | None, message: str) -> None:
+        """``status`` is HTTP's; ``message`` names the remedy and nothing of the server's inside."""
+        super().__init__(message)
+        self.status = status
+        self.field = field
+        self.message = message
+
+    def body(self) -> dict[str, Any]:
+        """What the caller gets, as JSON."""
+        return {"error": {"field": self.field, "message": self.message}}

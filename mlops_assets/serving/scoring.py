@@ -1,0 +1,132 @@
+"""Every loaded arm's score of the same rows, and the record that says who answered what.
+
+Here: scoring one batch of one model. Belongs here: what happens when an arm cannot score. Does not: requests
+(``serving.data_plane``), features (``serving.features``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlops_assets.adapters.online_reader import OnlineReader
+from mlops_assets.adapters.traffic_log import ArmScore, TrafficRecord
+from mlops_assets.contracts import Arm
+from mlops_assets.ml.bundles import ModelFeature
+from mlops_assets.serving.arms import ORDER, Holding, ModelState
+from mlops_assets.serving.features import Assembled, BatchFeatures, Transformation
+from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.validation import DecisionRow
+
+FALLBACK = "fallback"
+"""The arm in the answer when no champion could give it."""
+
+
+@dataclass(frozen=True)
+class BatchScores:
+    """What the arms said of one batch of one model."""
+
+    scores: Mapping[Arm, list[float]]
+    assembled: Mapping[Arm, Assembled]
+    vectors: Mapping[Arm, list[bytes]]
+    errors: Mapping[Arm, str] = field(default_factory=dict)
+    store_error: str | None = None
+    features: Mapping[str, Sequence[ModelFeature]] = field(default_factory=dict)
+
+
+def score_rows(
+    state: ModelState,
+    rows: Sequence[DecisionRow],
+    online: OnlineReader,
+    transformations: Mapping[str, Transformation],
+    metrics: Metrics,
+) -> BatchScores:
+    """Let every arm score the rows. An arm that fails is left out and counted: the others are not held up by it."""
+    batch = BatchFeatures(rows, online, transformations)
+    scores: dict[Arm, list[float]] = {}
+    assembled: dict[Arm, Assembled] = {}
+    errors: dict[Arm, str] = {}
+    for arm in ORDER:
+        if (holding := state.arms.get(arm)) is None:
+            continue
+        try:
+            inputs = batch.assemble(holding.bundle.signature, holding.bundle.recipe)
+            scores[arm] = _finite(holding.bundle.booster.predict(inputs.matrix))
+        except Exception as error:
+            metrics.count("mlops_arm_errors_total", model=state.facts.name, arm=arm)
+            errors[arm] = f"{type(error).__name__}: {error}"
+            continue
+        assembled[arm] = inputs
+        metrics.count("mlops_scores_total", len(rows), model=state.facts.name, arm=arm, version=holding.version)
+    _count_views(state, assembled, batch.store_error, metrics)
+    features = {state.arms[arm].bundle.digest: state.arms[arm].bundle.signature.features for arm in assembled}
+    return BatchScores(scores, assembled, _vectors(assembled), errors, batch.store_error, features)
+
+
+def _finite(scores: np.ndarray) -> list[float]:
+    if not np.isfinite(scores).all():
+        raise ArithmeticError("a score is not a finite number")
+    return scores.tolist()
+
+
+def _vectors(assembled: Mapping[Arm, Assembled]) -> dict[Arm, list[bytes]]:
+    """Every row's vector as little-endian float64; arms that share a matrix share its bytes."""
+    made: dict[int, list[bytes]] = {}
+    for inputs in assembled.values():
+        if id(inputs) not in made:
+            made[id(inputs)] = [row.tobytes() for row in inputs.matrix.astype("<f8", copy=False)]
+    return {arm: made[id(inputs)] for arm, inputs in assembled.items()}
+
+
+def _count_views(
+    state: ModelState, assembled: Mapping[Arm, Assembled], store_error: str | None, metrics: Metrics
+) -> None:
+    if store_error is not None:
+        metrics.count("mlops_online_store_errors_total")
+    inputs = next(iter(assembled.values()), None)
+    for name, view in inputs.views.items() if inputs else ():
+        if missing := sum(view.missing):
+            metrics.count("mlops_missing_features_total", missing, model=state.facts.name, view=name)
+        if view.future:
+            metrics.count("mlops_future_features_total", view.future, model=state.facts.name, view=name)
+
+
+def record_of(
+    state: ModelState, said: BatchScores, i: int, row: DecisionRow, latency_ms: float, received_at: str
+) -> TrafficRecord:
+    """The record of row ``i`` of a batch: the answer, who gave it, and what everybody else said.
+
+    Without a champion the declared fallback answers; a canary that failed leaves its share to the champion.
+    Raises Refusal when neither is there.
+    """
+    wanted = state.answering(row.entity_id)
+    arm = wanted if wanted in said.scores else Arm.CHAMPION
+    answers = arm in said.scores
+    if not answers and state.facts.fallback_score is None:
+        raise Refusal(503, "model", f"no version of {state.facts.name} can answer: see /ready, try again later")
+    seen_by = arm if answers else next(iter(said.scores), None)
+    holding = state.arms[arm] if answers else None
+    return TrafficRecord(
+        request_id=row.request_id,
+        event_time=row.event_time,
+        day=row.day,
+        model=state.facts.name,
+        entity_id=row.entity_id,
+        arm=str(arm) if answers else FALLBACK,
+        version=holding.version if holding else None,
+        digest=holding.bundle.digest if holding else None,
+        score=said.scores[arm][i] if answers else float(state.facts.fallback_score or 0.0),
+        scores=tuple(_said(other, state.arms[other], scores[i]) for other, scores in said.scores.items()),
+        request=row.fields,
+        features=said.vectors[seen_by][i] if seen_by else b"",
+        features_digest=state.arms[seen_by].bundle.digest if seen_by else None,
+        feature_times=said.assembled[seen_by].times(i) if seen_by else {},
+        missing=said.assembled[seen_by].missing(i) if seen_by else 0,
+        latency_ms=round(latency_ms, 3),
+        received_at=received_at,
+    )
+
+
+def _said(arm: Arm, holding: Holding, score: float) -> ArmScore:
+    return ArmScore(str(arm), holding.version, holding.bundle.digest, score)

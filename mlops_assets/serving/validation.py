@@ -1,0 +1,184 @@
+"""Strict reading of a prediction request: all of it is checked before anything is predicted.
+
+Here: the form of a model's rows, made from its signature, and the parsing of a body against it. Belongs here: whatever
+decides that a request is well-formed, and the words that say why not. Does not: HTTP, features, scores.
+
+A number in quotes, a null, NaN, a field too many or too few, a value out of its range: each is refused by name.
+"""
+
+import datetime as dt
+import itertools
+import math
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from mlops_assets.ml.bundles import RequestField, Signature
+from mlops_assets.serving.explaining import explain, find_non_finite
+from mlops_assets.serving.refusal import Refusal
+
+Instant = Annotated[dt.datetime, Meta(tz=True)]
+RequestId = Annotated[str, Meta(min_length=1, max_length=128)]
+SAFE_INTEGER = 2**53
+"""Beyond this a float64 no longer holds every integer."""
+LONGEST_TEXT = 256
+YEARS = range(1970, 2200)
+
+_SEQUENCE = itertools.count()
+_PROCESS = secrets.token_hex(8)
+
+
+class DecisionRow(NamedTuple):
+    """One checked row."""
+
+    request_id: str
+    given_id: bool
+    """True when the caller chose the request id, which may therefore repeat."""
+    entity_id: str
+    at: float
+    """Event time, seconds since 1970 UTC."""
+    event_time: str
+    day: str
+    """Local calendar day of the event time."""
+    fields: Mapping[str, Any]
+    """The request fields."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What must be equal when a request id repeats."""
+        return self.entity_id, self.event_time
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The outside of a request; the rows wait until the model, and so their form, is known."""
+
+    model: str
+    rows: msgspec.Raw
+    event_time: Instant | UnsetType = UNSET
+
+
+class RequestForm:
+    """What the rows of one model must look like."""
+
+    def __init__(self, entity_id: str, fields: Sequence[RequestField], *, lenient: bool = False) -> None:
+        """Rows with ``fields``, the entity's id, an event time and a request id.
+
+        ``lenient`` lets unknown fields pass unread: for a model of which no version is loaded, so that nobody knows
+        its fields. Raises ValueError for a name that cannot be a field.
+        """
+        self.entity_id = entity_id
+        self.fields = {f.name: f for f in fields if f.name not in ("event_time", "request_id")}
+        self.fields.setdefault(entity_id, RequestField(entity_id, "string", "Identifies the decision."))
+        members: list[Any] = [(name, _kind(field)) for name, field in self.fields.items()]
+        members += [("event_time", Instant | UnsetType, UNSET), ("request_id", RequestId | UnsetType, UNSET)]
+        row = msgspec.defstruct("Row", members, forbid_unknown_fields=not lenient, kw_only=True)
+        self._decoder = msgspec.json.Decoder(list[row])
+
+    @classmethod
+    def of(cls, signature: Signature) -> "RequestForm":
+        """The form that a signature asks for."""
+        return cls(signature.entity_id, signature.request_fields)
+
+    def same_fields(self, signature: Signature) -> bool:
+        """True when a signature asks callers for the same names and types."""
+        other = RequestForm.of(signature).fields
+        return {n: f.dtype for n, f in self.fields.items()} == {n: f.dtype for n, f in other.items()}
+
+    def decode(self, rows: bytes) -> list[Any]:
+        """The rows, typed. Raises msgspec.DecodeError."""
+        return self._decoder.decode(rows)
+
+
+def _kind(field: RequestField) -> Any:
+    if field.dtype == "string":
+        return Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
+    if field.dtype == "number":
+        return Annotated[float, Meta(ge=field.minimum, le=field.maximum)]
+    least = -SAFE_INTEGER if field.minimum is None else math.ceil(field.minimum)
+    most = SAFE_INTEGER if field.maximum is None else math.floor(field.maximum)
+    return Annotated[int, Meta(ge=least, le=most)]
+
+
+_ENVELOPE = msgspec.json.Decoder(Envelope)
+
+
+def parse_envelope(body: bytes) -> Envelope:
+    """The outside of a body. Raises Refusal."""
+    try:
+        return _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise explain(error, "", _no_hint, find_non_finite(body)) from None
+
+
+def parse_rows(envelope: Envelope, form: RequestForm, timezone: dt.tzinfo, max_rows: int) -> list[DecisionRow]:
+    """The rows of a request, every one of them checked. Raises Refusal."""
+    try:
+        typed = form.decode(bytes(envelope.rows))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise explain(error, "rows", lambda name: _hint(form, name), find_non_finite(bytes(envelope.rows))) from None
+    if not 1 <= len(typed) <= max_rows:
+        message = f"{len(typed)} rows in one request: send at least 1 and at most {max_rows}"
+        raise Refusal(422, "rows", message)
+    rows = list(_checked(typed, envelope.event_time, form.entity_id, timezone))
+    _refuse_repeated_ids(rows)
+    return rows
+
+
+def _checked(
+    typed: Sequence[Any], default: dt.datetime | UnsetType, entity_id: str, timezone: dt.tzinfo
+) -> Iterator[DecisionRow]:
+    for position, row in enumerate(typed):
+        fields = msgspec.structs.asdict(row)
+        sent_time, sent_id = fields.pop("event_time"), fields.pop("request_id")
+        at = default if sent_time is UNSET else sent_time
+        if at is UNSET or at.year not in YEARS:
+            message = "send the decision's time as an ISO 8601 instant, e.g. 2013-04-01T12:00:00Z, in every row or once"
+            raise Refusal(422, f"rows[{position}].event_time", message)
+        yield DecisionRow(
+            request_id=new_request_id() if sent_id is UNSET else sent_id,
+            given_id=sent_id is not UNSET,
+            entity_id=fields[entity_id],
+            at=at.timestamp(),
+            event_time=at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
+            day=at.astimezone(timezone).date().isoformat(),
+            fields=fields,
+        )
+
+
+def new_request_id() -> str:
+    """A request id that no other process makes; later ones sort after earlier ones, which keeps the log's index small.
+
+    Not a secret.
+    """
+    return f"{time.time_ns():016x}-{_PROCESS}-{next(_SEQUENCE):x}"
+
+
+def _refuse_repeated_ids(rows: Sequence[DecisionRow]) -> None:
+    seen: set[str] = set()
+    for position, row in enumerate(rows):
+        if row.request_id in seen:
+            raise Refusal(422, f"rows[{position}].request_id", "the id is used twice in this request: one id per row")
+        seen.add(row.request_id)
+
+
+def _no_hint(name: str) -> str:
+    return {
+        "model": "send the model's name as a string",
+        "rows": "send an array of rows",
+        "event_time": "send an ISO 8601 instant with its zone, e.g. 2013-04-01T12:00:00Z",
+    }.get(name, 'send one JSON object: {"model": ..., "rows": [...]}')
+
+
+def _hint(form: RequestForm, name: str) -> str:
+    field = form.fields.get(name)
+    if field is None:
+        also = {"event_time": "send an ISO 8601 instant with its zone", "request_id": "send a string of 1 to 128"}
+        return also.get(name) or f"the fields of a row are {', '.join(form.fields)}, event_time and request_id"
+    article = {"string": "a string", "integer": "an integer", "number": "a number"}[field.dtype]
+    limits = [f"from {field.minimum:g}"] if field.minimum is not None else []
+    limits += [f"up to {field.maximum:g}"] if field.maximum is not None else []
+    return f"send {' '.join([article, *limits])} ({field.description.rstrip('.')})"

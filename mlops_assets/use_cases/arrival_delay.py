@@ -1,0 +1,70 @@
+"""Will a flight out of New York arrive 15 minutes late or more? Decided two hours before departure.
+
+Here: the facts of this use case, each figure with the reason it was chosen.
+Belongs here: what a domain expert or the model's owner would change. Does not: code.
+"""
+
+from mlops_assets.contracts import Gates, Monitoring, Release, Training, UseCase
+from mlops_assets.use_cases.flights import FLIGHTS
+
+ARRIVAL_DELAY = UseCase(
+    name="arrival_delay",
+    domain=FLIGHTS,
+    question="Will this flight out of New York arrive 15 minutes late or more?",
+    label="is_late",
+    feature_service="arrival_delay_v1",
+    entity_id="flight_id",
+    decision_lead_minutes=120,
+    slices=("carrier", "origin"),
+    # Late rate of January to March.
+    fallback_score=0.24,
+    owner=FLIGHTS.owner,
+    training=Training(
+        params={
+            "objective": "binary",
+            "learning_rate": 0.05,
+            "num_leaves": 31,
+            "min_data_in_leaf": 200,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "lambda_l2": 5.0,
+            "seed": 7,
+        },
+        rounds=400,
+        early_stopping_rounds=40,
+        validation_days=14,
+    ),
+    gates=Gates(
+        min_auc=0.65,
+        max_log_loss_ratio=0.97,
+        max_calibration_error=0.08,
+        champion_margin=0.01,
+    ),
+    release=Release(
+        shadow_days=3,
+        canary_basis_points=2000,
+        canary_days=3,
+        margin=0.005,
+        alpha=0.05,
+        max_days=14,
+    ),
+    monitoring=Monitoring(
+        alarms_needed=2,
+        alarm_window_days=3,
+        rollback_margin=0.005,
+        rollback_min_rows=500,
+        retrain_cooldown_days=14,
+        retrain_every_days=28,
+        daily_ceiling=2,
+    ),
+    intended_use=(
+        "Warn dispatchers and passengers of a likely late arrival, two hours before the scheduled departure, "
+        "for flights that leave EWR, JFK or LGA."
+    ),
+    limits=(
+        "Cancelled and diverted flights have no label: the model says nothing about them.",
+        "Trained on one year (2013) of one city: other years and airports are out of its range.",
+        "A storm delays everybody at once: days, not flights, are the independent observations.",
+    ),
+)

@@ -1,0 +1,155 @@
+"""One contract for both logs: what was kept is read back bit for bit, once, also while more is being written."""
+
+import math
+import multiprocessing
+import sqlite3
+import struct
+
+import pytest
+
+from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+from mlops_assets.adapters.traffic_log import (
+    BOOK_KEEPING,
+    ArmScore,
+    MemoryTrafficLog,
+    TrafficLogError,
+    TrafficRecord,
+    vector,
+)
+from mlops_assets.ml.bundles import ModelFeature
+
+DIGEST, OTHER = "a" * 64, "b" * 64
+FEATURES = (
+    ModelFeature("carrier", "category", ("AA", "UA")),
+    ModelFeature("distance", "number"),
+    ModelFeature("origin_weather__temp", "number"),
+)
+AWKWARD = (1.0, 0.1 + 0.2, math.nan)
+
+
+def record(number: int = 1, **changes: object) -> TrafficRecord:
+    facts = {
+        "request_id": f"r{number}",
+        "event_time": "2013-04-01T12:00:00Z",
+        "day": "2013-04-01",
+        "model": "arrival_delay",
+        "entity_id": f"f{number}",
+        "arm": "champion",
+        "version": 3,
+        "digest": DIGEST,
+        "score": 0.1 + 0.7,
+        "scores": (ArmScore("champion", 3, DIGEST, 0.1 + 0.7), ArmScore("shadow", 4, OTHER, 1 / 3)),
+        "request": {"flight_id": f"f{number}", "carrier": "UA", "distance": 1400},
+        "features": struct.pack("<3d", *AWKWARD),
+        "features_digest": DIGEST,
+        "feature_times": {"origin_weather": "2013-04-01T11:00:00Z", "carrier_delays": None},
+        "missing": 1,
+        "latency_ms": 1.25,
+        "received_at": "2026-01-01T00:00:00.000Z",
+    }
+    return TrafficRecord(**{**facts, **changes})
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def log(request, tmp_path):
+    return MemoryTrafficLog() if request.param == "memory" else SqliteTrafficLog(tmp_path / "deep" / "traffic.db")
+
+
+def test_an_empty_log_has_no_records(log):
+    assert (log.read(), log.read("2013-04-01"), log.days()) == ([], [], [])
+    assert list(log.frame("2013-04-01").columns) == list(BOOK_KEEPING)
+
+
+def test_what_was_kept_comes_back_equal(log):
+    log.append([record(1), record(2, version=None, digest=None, arm="fallback", features_digest=None, features=b"")])
+    first, second = log.read("2013-04-01")
+    assert first == record(1)
+    assert (second.version, second.digest, second.arm) == (None, None, "fallback")
+
+
+def test_the_vector_comes_back_bit_for_bit_by_name(log):
+    log.append([record()], {DIGEST: FEATURES})
+    (kept,) = log.read()
+    values = vector(kept, log.features(DIGEST))
+    assert list(values) == ["carrier", "distance", "origin_weather__temp"]
+    assert struct.pack("<3d", *values.values()) == struct.pack("<3d", *AWKWARD)
+
+
+def test_a_known_request_id_is_kept_once(log):
+    log.append([record(1)])
+    log.append([record(1, score=0.9), record(2)])
+    assert [(r.request_id, r.score) for r in log.read()] == [("r1", 0.1 + 0.7), ("r2", 0.1 + 0.7)]
+
+
+def test_records_are_found_by_request_id(log):
+    log.append([record(n) for n in range(1200)])
+    found = log.find([f"r{n}" for n in range(0, 2400, 2)])
+    assert sorted(found) == sorted(f"r{n}" for n in range(0, 1200, 2))
+
+
+def test_a_day_and_a_model_select(log):
+    log.append([record(1), record(2, day="2013-04-02"), record(3, model="weather")])
+    assert [r.request_id for r in log.read("2013-04-01", "arrival_delay")] == ["r1"]
+    assert [r.request_id for r in log.read(model="weather")] == ["r3"]
+    assert log.days() == ["2013-04-01", "2013-04-02"]
+    assert log.days("weather") == ["2013-04-01"]
+
+
+def test_unknown_columns_are_a_key_error(log):
+    log.append([record()])
+    with pytest.raises(KeyError):
+        log.features(OTHER)
+
+
+def test_the_frame_has_raw_categories_and_one_column_per_arm(log):
+    unknown = record(2, request={"carrier": "ZZ"}, features=struct.pack("<3d", math.nan, 1.0, 2.0))
+    decoded = record(3, request={})
+    log.append([record(1), unknown, decoded], {DIGEST: FEATURES})
+    frame = log.frame("2013-04-01")
+    assert frame["carrier"].tolist() == ["UA", "ZZ", "UA"]
+    assert frame["distance"].tolist() == [0.1 + 0.2, 1.0, 0.1 + 0.2]
+    assert frame["shadow_score"].tolist() == [1 / 3] * 3
+    assert frame["champion_version"].tolist() == [3] * 3
+    assert frame["origin_weather__feature_time"].tolist() == ["2013-04-01T11:00:00Z"] * 3
+    assert frame["origin_weather__temp"].isna().tolist() == [True, False, True]
+
+
+def test_a_log_that_cannot_be_written_says_so_and_keeps_nothing(tmp_path):
+    log = SqliteTrafficLog(tmp_path / "traffic.db")
+    log.append([record(1)])
+    with sqlite3.connect(tmp_path / "traffic.db") as other:
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON traffic BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    with pytest.raises(TrafficLogError, match="disk is full"):
+        log.append([record(2), record(3)])
+    assert [r.request_id for r in log.read()] == ["r1"]
+    with sqlite3.connect(tmp_path / "traffic.db") as other:
+        other.execute("DROP TRIGGER full")
+    log.append([record(2)])
+    assert len(log.read()) == 2
+
+
+def test_the_disk_is_asked_to_keep_every_commit(tmp_path):
+    log = SqliteTrafficLog(tmp_path / "traffic.db")
+    log.open()
+    writer = log._connection()
+    assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def write_many(path, count: int) -> None:
+    log = SqliteTrafficLog(path)
+    for first in range(0, count, 10):
+        log.append([record(n) for n in range(first, first + 10)], {DIGEST: FEATURES})
+
+
+def test_another_process_reads_whole_batches_while_they_are_written(tmp_path):
+    path = tmp_path / "traffic.db"
+    writer = multiprocessing.get_context("fork").Process(target=write_many, args=(path, 1000))
+    writer.start()
+    log, seen = SqliteTrafficLog(path), []
+    while writer.is_alive():
+        seen.append(len(log.read()))
+    writer.join()
+    assert len(log.read()) == 1000
+    assert seen == sorted(seen)
+    assert all(count % 10 == 0 for count in seen)
