@@ -14,7 +14,7 @@ import pandas as pd
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
 from feast.data_format import DeltaFormat
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Float64, Int64, String
+from feast.types import Float64, Int64
 
 TIME_TO_LIVE = timedelta(hours=3)
 OWNER = "team:data"
@@ -147,20 +147,18 @@ def sent(name: str, dtype: object, description: str, low: int | None = None, hig
     return Field(name=name, dtype=dtype, description=description, tags=bounds)
 
 
+# A caller sends these, the join keys of the views, and what identifies the decision. Feast takes a name either as a
+# join key or as request data, so the join keys are not repeated here.
 decision = RequestSource(
     name="decision",
     schema=[
-        sent("flight_id", String, "Day, carrier with flight number, origin and destination; identifies the decision"),
-        sent("carrier", String, "Two-letter code of the airline"),
-        sent("origin", String, "Airport of departure"),
-        sent("dest", String, "Airport of destination"),
         sent("distance", Float64, "Distance between the airports (miles)", 10, 6000),
         sent("sched_dep_minute", Int64, "Scheduled departure (local minutes after midnight)", 0, 1439),
         sent("day_of_week", Int64, "Day of the week of the scheduled departure (1 is Monday)", 1, 7),
         sent("sched_elapsed_minutes", Int64, "Published block time (minutes)", 30, 900),
     ],
-    description="What a caller says about the flight it asks about. All but flight_id are features as they are.",
-    tags={"identity": "flight_id"},
+    description="What a caller says about the flight it asks about, besides airline, origin and destination.",
+    tags={"identity": "flight_id", "flight_id": "Day, carrier with flight number, origin and destination"},
     owner=OWNER,
 )
 
@@ -185,7 +183,8 @@ def schedule_features(request: pd.DataFrame) -> pd.DataFrame:
 
     from mlops_assets.ml.on_demand import TRANSFORMATIONS
 
-    columns = TRANSFORMATIONS["schedule_features"]({name: request[name].to_numpy() for name in request.columns})
+    numbers = request.select_dtypes("number")
+    columns = TRANSFORMATIONS["schedule_features"]({name: numbers[name].to_numpy() for name in numbers.columns})
     return pd.DataFrame({name.removeprefix("schedule_features__"): values for name, values in columns.items()})
 
 

@@ -19,7 +19,7 @@ from mlops_assets.assets.releases import build_releases
 from mlops_assets.assets.remediation import build_remediation
 from mlops_assets.assets.training import build_training
 from mlops_assets.automation.feed import feed_sensor
-from mlops_assets.automation.jobs import domain_jobs, use_case_jobs
+from mlops_assets.automation.jobs import TRAIN, domain_jobs, use_case_jobs
 from mlops_assets.automation.mlflow_status import mlflow_status_sensors
 from mlops_assets.automation.release import release_sensor
 from mlops_assets.automation.remediation import remediation_sensor
@@ -41,13 +41,15 @@ def build_defs(
     domains = tuple(dict.fromkeys(use_case.domain for use_case in use_cases))
     shared = [asset for domain in domains for build in (build_datasets, build_features) for asset in build(domain)]
     own = [asset for use_case in use_cases for build in STAGES for asset in build(use_case)]
-    sensors = [feed_sensor(domain, tuple(use_cases), chosen) for domain in domains]
-    sensors += [make(use_case, chosen) for use_case in use_cases for make in (remediation_sensor, release_sensor)]
-    jobs = [job for domain in domains for job in domain_jobs(domain, tuple(use_cases)).values()]
+    jobs = {use_case.name: use_case_jobs(use_case) for use_case in use_cases}
+    landing = {domain.name: domain_jobs(domain, tuple(use_cases)) for domain in domains}
+    first = [jobs[use_case.name][TRAIN] for use_case in use_cases]
+    sensors = [feed_sensor(d, tuple(use_cases), chosen, [*landing[d.name].values(), *first]) for d in domains]
+    sensors += [make(u, chosen, jobs[u.name]) for u in use_cases for make in (remediation_sensor, release_sensor)]
     return dg.Definitions(
         assets=govern([*shared, *own], [*domains, *use_cases]),
-        jobs=jobs + [job for use_case in use_cases for job in use_case_jobs(use_case).values()],
-        schedules=[training_schedule(use_case) for use_case in use_cases],
+        jobs=[job for named in (*landing.values(), *jobs.values()) for job in named.values()],
+        schedules=[training_schedule(use_case, jobs[use_case.name][TRAIN]) for use_case in use_cases],
         sensors=sensors + mlflow_status_sensors(chosen.sensor_seconds),
         resources={**deployed_resources(lambda: chosen), **(resources or {})},
         executor=dg.in_process_executor,

@@ -11,8 +11,9 @@ from mlops_assets.adapters.alerts import Alerts, LogAlerts
 from mlops_assets.adapters.artifacts import Artifacts, FolderArtifacts
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
 from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.promotions import Promotions
-from mlops_assets.adapters.registry import MlflowRegistry, Registry
+from mlops_assets.adapters.registry import Registry
 from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings

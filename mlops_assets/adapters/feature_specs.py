@@ -133,7 +133,7 @@ def service_digest(spec: RepoSpec, service: str) -> str:
     Texts for people (descriptions, tags, owners) are not part of it.
     """
     chosen = spec.service(service)
-    taken = {name: features for name, features in chosen.views}
+    taken = dict(chosen.views)
     views = [(v.name, v.join_key, v.ttl_seconds, v.table, taken[v.name]) for v in spec.views if v.name in taken]
     request = [(f.name, f.dtype, f.minimum, f.maximum) for f in spec.request_fields]
     return digest_of(to_json([sorted(views), chosen.on_demand, request, spec.identity]).encode())
@@ -169,7 +169,8 @@ def repo_objects(repo: Path) -> list[Any]:
     found = []
     for path in sorted(repo.glob("*.py")):
         definition = importlib.util.spec_from_file_location(f"feature_repo_{path.stem}", path)
-        assert definition is not None and definition.loader is not None
+        assert definition is not None
+        assert definition.loader is not None
         module = importlib.util.module_from_spec(definition)
         definition.loader.exec_module(module)
         found += [value for value in vars(module).values() if isinstance(value, kinds)]
@@ -189,14 +190,15 @@ def _read(repo: Path, digest: str) -> RepoSpec:
     objects = repo_objects(repo)
     on_demand = _of(objects, OnDemandFeatureView)
     names = {view.name for view in on_demand}
-    requests = _of(objects, RequestSource)
-    join_keys = {entity.name: entity.join_key for entity in _of(objects, Entity)}
+    (request,) = _of(objects, RequestSource)
+    entities = _of(objects, Entity)
+    join_keys = {entity.name: entity.join_key for entity in entities}
     return RepoSpec(
         digest=digest,
         views=tuple(_view(view, join_keys) for view in _of(objects, FeatureView)),
         on_demand=tuple(_on_demand(view) for view in on_demand),
-        request_fields=tuple(_request_field(field) for source in requests for field in source.schema),
-        identity=next(source.tags["identity"] for source in requests),
+        request_fields=_request_fields(request, entities),
+        identity=request.tags["identity"],
         services=tuple(_service(service, names) for service in _of(objects, FeatureService)),
     )
 
@@ -245,6 +247,14 @@ def _field(field: Any) -> FieldSpec:
     return FieldSpec(
         name=field.name, dtype=_kind(field, COLUMN_KINDS), description=field.description, tags=dict(field.tags)
     )
+
+
+def _request_fields(request: Any, entities: Iterable[Any]) -> tuple[RequestField, ...]:
+    """What a caller sends: what identifies the decision, the join keys, the data of the request source."""
+    identity = request.tags["identity"]
+    named = [RequestField(name=identity, dtype="string", description=request.tags[identity])]
+    named += [RequestField(name=e.join_key, dtype="string", description=e.description) for e in entities]
+    return (*named, *(_request_field(field) for field in request.schema))
 
 
 def _request_field(field: Any) -> RequestField:

@@ -20,7 +20,6 @@ import pandas as pd
 
 from mlops_assets.adapters.feature_specs import (
     REPO,
-    FieldSpec,
     Inputs,
     RepoSpec,
     ViewSpec,
@@ -35,7 +34,14 @@ from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 
-__all__ = ["FeastFeatureStore", "FeatureStore", "FieldSpec", "Inputs", "MemoryFeatureStore", "ViewSpec", "describe_views"]
+__all__ = [
+    "FeastFeatureStore",
+    "FeatureStore",
+    "Inputs",
+    "MemoryFeatureStore",
+    "ViewSpec",
+    "describe_views",
+]
 EVENT_TIMESTAMP = "event_timestamp"
 
 
@@ -197,15 +203,20 @@ class FeastFeatureStore(FeatureStore):
     def write_online(self, view: str, frame: pd.DataFrame) -> None:
         """As in FeatureStore.
 
-        Builds Feast's messages directly: ``FeatureStore.write_to_online_store`` goes through a frame, an Arrow table
-        and type inference and takes ten times as long.
+        Builds Feast's messages directly: the 106 keys of an hour, four views, take 8 ms; through
+        ``FeatureStore.write_to_online_store`` (a frame, an Arrow table, type inference) 17 ms.
         """
         from feast.protos.feast.types.Value_pb2 import Value
 
         spec = self.spec.view(view)
         missing = Value()
         batch = [
-            (key, {name: missing if value is None else Value(double_val=value) for name, value in values.items()}, at, None)
+            (
+                key,
+                {name: missing if value is None else Value(double_val=value) for name, value in values.items()},
+                at,
+                None,
+            )
             for key, (at, values) in zip(self._keys(spec, frame[spec.join_key]), _records(spec, frame), strict=True)
         ]
         self._feast.provider.online_write_batch(self._feast.config, self._view(view), batch, None)
@@ -213,7 +224,8 @@ class FeastFeatureStore(FeatureStore):
     def online(self, service: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """As in FeatureStore."""
         wanted = self._feast.get_feature_service(service, allow_cache=True)
-        answer = self._feast.get_online_features(wanted, [dict(row) for row in rows], full_feature_names=True).to_dict()
+        asked = [{name: value for name, value in row.items() if name != self.spec.identity} for row in rows]
+        answer = self._feast.get_online_features(wanted, asked, full_feature_names=True).to_dict()
         names = self._columns(service, pd.DataFrame(rows))
         columns = {name: answer.get(name, [row.get(name) for row in rows]) for name in names}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -272,7 +284,7 @@ def _records(spec: ViewSpec, frame: pd.DataFrame) -> list[tuple[dt.datetime, dic
     """The snapshots of a frame as (time, values); NaN becomes None."""
     names = [field.name for field in spec.fields]
     matrix = frame[names].to_numpy("float64")
-    times = frame[EVENT_TIMESTAMP].dt.to_pydatetime()
+    times = pd.DatetimeIndex(frame[EVENT_TIMESTAMP]).to_pydatetime()
     return [
         (at, {name: None if value != value else value for name, value in zip(names, row, strict=True)})
         for at, row in zip(times, matrix.tolist(), strict=True)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 DAY = "day"
 
 
+class TableMissing(LookupError):
+    """Nobody has written the table yet, or not that version of it."""
+
+
 class TableMismatch(ValueError):
     """The rows do not fit the table or the days they are to replace."""
 
@@ -85,6 +89,12 @@ def below(current: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([part for part in (current, added) if len(part)] or [added], ignore_index=True)
 
 
+def missing(table: str, version: int | None) -> str:
+    """What to say of a table that is not there."""
+    wanted = f"table {table}" if version is None else f"version {version} of table {table}"
+    return f"there is no {wanted}; materialize the asset of that key first"
+
+
 def by_day(frame: pd.DataFrame) -> pd.DataFrame:
     """Ordered by day, within a day as before; the column day comes first."""
     names = [DAY, *(name for name in frame.columns if name != DAY)]
@@ -106,10 +116,10 @@ def _settled(values: pd.Series) -> pd.Series:
 
 
 def _text(values: pd.Series) -> pd.Series:
-    known = values[values.notna()]
-    if not known.map(lambda value: isinstance(value, str)).all():
+    if pd.api.types.infer_dtype(values, skipna=True) not in ("string", "empty"):
+        kind = type(values[values.notna()].iloc[0]).__name__
         raise TypeError(
-            f"column {values.name} ({values.dtype}) holds {type(known.iloc[0]).__name__}: a table keeps text, "
-            "int64, float64, bool and instants with a time zone; convert it first"
+            f"column {values.name} ({values.dtype}) holds {kind}: a table keeps text, int64, float64, bool and "
+            "instants with a time zone; convert it first"
         )
     return values.astype(object).where(values.notna(), None)

@@ -215,7 +215,7 @@ def point_in_time(
         for name, rows in sides.items():
             connection.register(name, rows)
         query = f"SELECT {', '.join(selected)} FROM e {' '.join(joins)} ORDER BY e.{POSITION}"
-        joined = connection.execute(query).to_arrow_table().drop_columns([POSITION])
+        joined = connection.sql(query).to_arrow_table().drop_columns([POSITION])
     for name in joined.column_names:
         table = table.append_column(name, joined[name])
     return table

@@ -10,28 +10,34 @@ one is told by Delta that its snapshot is old, and tries again.
 """
 
 import abc
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlops_assets.adapters.frames import DAY, arrow_schema, below, by_day, checked, described, fit, news, settled
+from mlops_assets.adapters.conflicts import retried
+from mlops_assets.adapters.frames import (
+    DAY,
+    TableMismatch,
+    TableMissing,
+    arrow_schema,
+    below,
+    by_day,
+    checked,
+    described,
+    fit,
+    missing,
+    news,
+    settled,
+)
 from mlops_assets.contracts import TableVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-T = TypeVar("T")
-# Eight writers of the same day at once need six tries at most; a try takes about 20 ms.
-TRIES = 40
-
-
-class TableMissing(LookupError):
-    """Nobody has written the table yet, or not that version of it."""
+__all__ = ["DeltaTables", "MemoryTables", "TableMismatch", "TableMissing", "Tables"]
 
 
 class Tables(abc.ABC):
@@ -124,7 +130,7 @@ class MemoryTables(Tables):
         """As in Tables."""
         versions = self._versions.get(table, [])
         if not versions or (version is not None and not 0 <= version < len(versions)):
-            raise TableMissing(_missing(table, version))
+            raise TableMissing(missing(table, version))
         frame = versions[-1 if version is None else version][0]
         frame = frame[frame[DAY] >= first_day] if first_day else frame
         frame = frame[frame[DAY] <= last_day] if last_day else frame
@@ -159,7 +165,7 @@ class DeltaTables(Tables):
         rows = checked(table, frame, days)
         where = "true" if days is None else f"{DAY} IN ({', '.join(repr(day) for day in sorted(days))})"
         self._create(table, rows, partitioned=days is not None)
-        version = _retried(lambda: self._commit(table, self._open(table), rows, where, commit))
+        version = retried(lambda: self._commit(table, self._open(table), rows, where, commit))
         return described(table, version, rows, days)
 
     def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
@@ -175,7 +181,7 @@ class DeltaTables(Tables):
                 self._commit(table, delta, settled(below(current, added)), "true", commit or {})
             return len(added)
 
-        return _retried(append)
+        return retried(append)
 
     def read(
         self,
@@ -228,7 +234,7 @@ class DeltaTables(Tables):
         try:
             return DeltaTable(self._path(table), version=version)
         except DeltaError as error:
-            raise TableMissing(f"{_missing(table, version)}: {error}") from error
+            raise TableMissing(f"{missing(table, version)}: {error}") from error
 
     def _create(self, table: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
         """An empty table where there is none. Two creators at once make one table."""
@@ -263,11 +269,6 @@ class DeltaTables(Tables):
         return delta.version()
 
 
-def _missing(table: str, version: int | None) -> str:
-    wanted = f"table {table}" if version is None else f"version {version} of table {table}"
-    return f"there is no {wanted}; materialize the asset of that key first"
-
-
 def _empty(delta: "DeltaTable") -> pd.DataFrame:
     import pyarrow as pa
 
@@ -287,18 +288,3 @@ def _frame(
     if delta.metadata().partition_columns:
         frame = by_day(frame)
     return frame if columns is None else frame[list(columns)]
-
-
-def _retried(write: Callable[[], T]) -> T:
-    """Do it again, a little later, while another writer came first."""
-    from deltalake.exceptions import CommitFailedError
-
-    for attempt in range(TRIES):
-        try:
-            return write()
-        except CommitFailedError:
-            if attempt == TRIES - 1:
-                raise
-            # Only the waiting is random; it spreads writers that would collide again.
-            time.sleep(random.uniform(0.005, 0.02) * (attempt + 1))
-    raise AssertionError("unreachable")

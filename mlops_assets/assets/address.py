@@ -17,7 +17,7 @@ FEATURE_VIEWS = ("origin_weather", "origin_delays", "carrier_delays", "destinati
 
 def key(owner: Domain | UseCase, stage: str, name: str) -> dg.AssetKey:
     """The asset key ``owner/stage/name``."""
-    return dg.AssetKey([owner.name, stage, name])
+    return dg.AssetKey([owner.name, stage, str(name)])
 
 
 def group(owner: Domain | UseCase, stage: str) -> str:

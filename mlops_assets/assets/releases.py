@@ -20,6 +20,7 @@ from mlops_assets.adapters.releases import Cause, Releases
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MODELS, MONITORING, RELEASES, group, key, table
 from mlops_assets.assets.files import release_decision_of
+from mlops_assets.assets.metadata import plain
 from mlops_assets.assets.partitions import calendar, window
 from mlops_assets.contracts import Arm, ModelVersion, ReleaseDecision, Step, UseCase, to_plain
 
@@ -201,12 +202,11 @@ def actor_of(context: dg.AssetExecutionContext) -> str:
 
 
 def _metadata(version: ModelVersion, decision: ReleaseDecision) -> dict[str, Any]:
-    numbers = {name: value for name, value in decision.numbers.items() if value is not None}
     return {
         "version": version.version,
         "digest": version.digest,
         "step": str(decision.step),
         "reason": decision.reason,
         "judged_on": decision.day,
-        **numbers,
+        **plain(decision.numbers),
     }

@@ -20,8 +20,6 @@ from mlops_assets.assets.releases import SERVER_SECONDS, actor_of
 from mlops_assets.contracts import Action, Arm, Decision, UseCase, to_json, to_plain
 from mlops_assets.ml.incidents import incident_report
 
-RUNBOOK = "docs/runbooks/{action}.md"
-
 
 def build_remediation(use_case: UseCase) -> list[Any]:
     """The remediation assets of a use case."""
@@ -58,7 +56,9 @@ def _rollback(use_case: UseCase) -> dg.AssetsDefinition:
         """The champion went back to its predecessor: model, features and preprocessing together, seen at the server."""
         decision = decided(artifacts, use_case, context.partition_key, Action.ROLL_BACK)
         cause = _cause(context, decision)
-        line = releases.roll_back(use_case.name, cause=cause, to_version=decision.target_version)
+        line = releases.roll_back(
+            use_case.name, cause=cause, from_version=decision.version, to_version=decision.target_version
+        )
         endpoint.nudge()
         seen = endpoint.wait_for(use_case.name, Arm.CHAMPION, line.digest, timeout=SERVER_SECONDS).arm(Arm.CHAMPION)
         back = seen is not None and seen.digest == line.digest

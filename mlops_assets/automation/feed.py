@@ -5,6 +5,9 @@ is lived (``adapters.replay``). In a live deployment the days land by themselves
 the day job for the hour at which the source delivers.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import dagster as dg
 
 from mlops_assets.adapters.settings import Settings
@@ -24,13 +27,17 @@ IN_PROGRESS = (
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
-def feed_sensor(domain: Domain, use_cases: tuple[UseCase, ...], settings: Settings) -> dg.SensorDefinition:
-    """Requests, in this order: static tables, history, the first model of every use case, then day after day."""
+def feed_sensor(
+    domain: Domain, use_cases: tuple[UseCase, ...], settings: Settings, jobs: Sequence[Any]
+) -> dg.SensorDefinition:
+    """Requests, in this order: static tables, history, the first model of every use case, then day after day.
+
+    ``jobs`` are those it may ask for: the domain's, and the training of every use case.
+    """
 
     @dg.sensor(
         name=automation(domain, "feed"),
-        job_names=[automation(domain, name) for name in (STATIC, HISTORY, DAY)]
-        + [automation(use_case, TRAIN) for use_case in use_cases],
+        jobs=list(jobs),
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Lands the next days of the reference data, one at a time, once the loop has caught up.",

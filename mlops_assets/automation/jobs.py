@@ -37,8 +37,8 @@ def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any
     daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments)
     return {
         STATIC: dg.define_asset_job(automation(domain, STATIC), selection=static),
-        HISTORY: dg.define_asset_job(automation(domain, HISTORY), landed, partitions_def=calendar(domain)),
-        DAY: dg.define_asset_job(automation(domain, DAY), daily, partitions_def=calendar(domain)),
+        HISTORY: dg.define_asset_job(automation(domain, HISTORY), landed),
+        DAY: dg.define_asset_job(automation(domain, DAY), daily),
     }
 
 
@@ -54,9 +54,9 @@ def use_case_jobs(use_case: UseCase) -> dict[str, Any]:
         ROLL_BACK: _remedies(use_case, "rollback", "incident"),
         HOLD: _remedies(use_case, "quarantine", "incident"),
     }
-    days = calendar(use_case.domain)
+
     return {
-        name: dg.define_asset_job(automation(use_case, name), selection, partitions_def=days)
+        name: dg.define_asset_job(automation(use_case, name), selection)
         for name, selection in selections.items()
     }
 

@@ -4,6 +4,9 @@ Here: from a materialized verdict of the release table to the run that carries i
 which step. Does not: the verdict itself (``ml.releases``).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from mlops_assets.adapters.settings import Settings
@@ -17,13 +20,13 @@ JOB_OF = {Step.TO_CANARY: (CANARY, ("canary",)), **dict.fromkeys(
 )}  # fmt: skip
 
 
-def release_sensor(use_case: UseCase, settings: Settings) -> dg.SensorDefinition:
+def release_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Walks the verdicts about candidates and requests the step each asks for."""
     walked = (key(use_case, MODELS, "registered_version"), key(use_case, MONITORING, "challenger_regret"))
 
     @dg.sensor(
         name=automation(use_case, "release"),
-        job_names=[automation(use_case, job) for job in (CANARY, CONCLUDE)],
+        jobs=[jobs[name] for name in (CANARY, CONCLUDE)],
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Moves a candidate from shadow to canary to champion, or out, as the release table says.",

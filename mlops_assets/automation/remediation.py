@@ -7,6 +7,9 @@ Edge-triggered: a decision is answered once, when it is first materialized (run 
 decision materialized again asks for nothing.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from mlops_assets.adapters.settings import Settings
@@ -23,12 +26,12 @@ JOB_OF = {
 }
 
 
-def remediation_sensor(use_case: UseCase, settings: Settings) -> dg.SensorDefinition:
+def remediation_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Walks the decisions of a use case and requests what each asks for."""
 
     @dg.sensor(
         name=automation(use_case, "remediation"),
-        job_names=[automation(use_case, job) for job in dict.fromkeys(JOB_OF.values())],
+        jobs=[jobs[name] for name in dict.fromkeys(JOB_OF.values())],
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Rolls back, retrains or quarantines when the decision of a day asks for it; once for each.",

@@ -7,22 +7,22 @@ newest version is as old, in days of the calendar, as ``monitoring.retrain_every
 """
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
 from mlops_assets.assets.address import DATASETS, MODELS, automation, key
-from mlops_assets.automation.jobs import TRAIN
 from mlops_assets.automation.walk import last_day
 from mlops_assets.contracts import UseCase
 
 
-def training_schedule(use_case: UseCase) -> dg.ScheduleDefinition:
+def training_schedule(use_case: UseCase, job: Any) -> dg.ScheduleDefinition:
     """Every morning: train on the data so far if the newest version has grown too old."""
 
     @dg.schedule(
         cron_schedule="0 6 * * *",
         name=automation(use_case, "calendar"),
-        job_name=automation(use_case, TRAIN),
+        job=job,
         execution_timezone=use_case.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Trains a challenger every {use_case.monitoring.retrain_every_days} days whatever drift says.",

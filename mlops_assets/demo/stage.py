@@ -49,12 +49,12 @@ def perform(dates: Dates) -> int:
 def _make_room(settings: Settings, console: Console) -> bool:
     """An earlier demo's state makes room; anybody else's stays."""
     state = settings.state
-    if state.exists() and any(state.iterdir()):
+    if any((state / name).exists() for name in ("dagster", "tables", "mlflow", "serving")):
         if not (state / MARK).exists():
             console.print(f"{state} holds state that no demo made. Take it away with `make clean`, or set MLOPS_STATE.")
             return False
         stop_services(settings)
-        shutil.rmtree(state)
+        shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True, exist_ok=True)
     (state / MARK).write_text("`make clean` and the next demo take this folder away.\n")
     return True

@@ -41,6 +41,7 @@ class Dates:
         os.environ["MLOPS_LIVE_FROM"] = self.live_from
         os.environ["MLOPS_FEED_UNTIL"] = self.until
         os.environ["MLOPS_SENSOR_SECONDS"] = "1"
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
 class StoryEnded(RuntimeError):

@@ -17,10 +17,11 @@ import pandas as pd
 
 from mlops_assets.ml.schedules import (
     HOME_ZONE,
-    INSTANT,
     MINUTES_PER_DAY,
     clock_minutes,
     dates,
+    instant,
+    local_clock,
     local_day,
     local_minute,
     number,
@@ -84,17 +85,18 @@ class Dataset:
 
 
 def _flight_id(raw: pd.DataFrame) -> pd.Series:
-    day = dates(raw).dt.strftime("%Y-%m-%d")
-    number_text = number(raw["flight"]).astype("Int64").astype("string")
-    whole = day + "_" + raw["carrier"].astype("string") + number_text + "_" + raw["origin"] + "_" + raw["dest"]
-    return whole.astype(object).where(whole.notna(), None)
+    flight = number(raw["flight"])
+    known = flight.where((flight % 1 == 0) & flight.between(0, 99_999)).astype("Int64").astype("string")
+    carrier, origin, dest = (text(raw[name]).astype("string") for name in ("carrier", "origin", "dest"))
+    whole = dates(raw).dt.strftime("%Y-%m-%d") + "_" + carrier + known + "_" + origin + "_" + dest
+    return text(whole)
 
 
 def _read_flights(raw: pd.DataFrame, references: References) -> pd.DataFrame:
     times = schedule(raw, references.zones)
     names = {name: text(raw[name]) for name in ("carrier", "origin", "dest")}
     numbers = {name: number(raw[name]) for name in ("flight", "distance")}
-    hour = pd.to_datetime(raw["time_hour"], utc=True, errors="coerce").astype(INSTANT)
+    hour = instant(raw["time_hour"])
     return pd.DataFrame({"flight_id": _flight_id(raw), **names, **numbers, "_source_hour": hour}).join(times)
 
 
@@ -105,11 +107,10 @@ def _read_arrivals(raw: pd.DataFrame, references: References) -> pd.DataFrame:
     landed = plus_minutes(times["sched_arr_at"], raw["arr_delay"])
     departed = plus_minutes(times["sched_dep_at"], raw["dep_delay"])
     clocks = {
-        "_scheduled_day": local_day(times["sched_dep_at"]),
         "_departure_gap": clock_minutes(raw["dep_time"]) - local_minute(departed, HOME_ZONE),
         "_arrival_gap": clock_minutes(raw["arr_time"]) - local_minute(landed, times["zone"]),
     }
-    instants = {"scheduled_day": clocks["_scheduled_day"], "departed_at": departed, "landed_at": landed}
+    instants = {"scheduled_day": local_day(times["sched_dep_at"]), "departed_at": departed, "landed_at": landed}
     return pd.DataFrame({"flight_id": _flight_id(raw), **instants, **names, **numbers, **clocks})
 
 
@@ -118,8 +119,8 @@ WEATHER_NUMBERS = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust
 
 def _read_weather(raw: pd.DataFrame, references: References) -> pd.DataFrame:
     del references
-    observed = pd.to_datetime(raw["time_hour"], utc=True, errors="coerce").astype(INSTANT)
-    clock = {"_source_hour": number(raw["hour"]), "_source_date": dates(raw).dt.strftime("%Y-%m-%d")}
+    observed = instant(raw["time_hour"])
+    clock = {"_clock": plus_minutes(dates(raw).dt.tz_localize("UTC"), number(raw["hour"]) * 60)}
     numbers = {name: number(raw[name]) for name in WEATHER_NUMBERS}
     return pd.DataFrame({"origin": text(raw["origin"]), "observed_at": observed, **numbers, **clock})
 
@@ -236,6 +237,8 @@ WEATHER = Dataset(
     promises=(
         Promise("belongs_to_its_day", "the observation lies in the day that reports it",
                 lambda f: local_day(f["observed_at"]) == f["day"]),
+        Promise("clock_and_instant_agree", "the local clock and the source's UTC hour tell the same hour",
+                lambda f: f["_clock"].dt.tz_localize(None) == local_clock(f["observed_at"])),
         Promise("dew_point_below_temperature", "the dew point is not above the temperature",
                 lambda f: _or_missing(f["dewp"] <= f["temp"] + 0.1, f["dewp"], f["temp"])),
         # The largest honest gap of the year is 28 points: 100 % reported in fog just above freezing.

@@ -1,12 +1,13 @@
 """Did the inputs leave the training distribution in a way that the other inputs do not explain?
 
-The usual alarms are worthless on daily data: with p < 0.05 every clean day of 2013 is flagged, because one storm moves
-everybody and 900 rows are a dozen independent ones. So no p-value is used. The values of the last days are compared with
-those of the training window, and so are, for numbers, the residuals of predicting each from the other features (out of
-fold in the training window). How large a distance is normal is learnt from the training window itself: the same
-distance for every run of days in it, against the other days. A feature's distance in units of its own clean variation
-is its excess (0: a typical clean window, 1: the 98th percentile of clean windows). Of a number the smaller of the two
-counts: it has drifted when it moved and the other features do not explain the move. The drift score is the mean excess.
+The usual alarms are worthless on daily data: with p < 0.05 every clean day of 2013 is flagged, because one storm
+moves everybody and 900 rows are a dozen independent ones. So no p-value is used. The values of the last days are
+compared with those of the training window, and so are, for numbers, the residuals of predicting each from the other
+features (out of fold in the training window). How large a distance is normal is learnt from the training window
+itself: the same distance for every run of days in it, against the other days. A feature's distance in units of its
+own clean variation is its excess (0: a typical clean window, 1: the 98th percentile of clean windows). Of a number
+the smaller of the two counts: it has drifted when it moved and the other features do not explain the move. The drift
+score is the mean excess.
 
 Here: the reference of the inputs, and the distance of a window from it. Belongs here: what "far from the training
 data" means. Does not: a library's statistics (``ml.drift_engines``), outcomes and files (``ml.references``), what a
@@ -113,16 +114,7 @@ def fit_inputs(
     sample = spread_rows(prepared, SAMPLE_ROWS)
     clean = [_distances(engine, features, *parts) for parts in _clean_windows(prepared, sample, days, day)]
     normal = _normal(clean)
-    references = tuple(
-        FeatureReference(
-            name=feature.name,
-            kind=feature.kind,
-            levels=feature.levels,
-            values=normal[feature.name],
-            residuals=normal.get(residual_of(feature.name)),
-        )
-        for feature in features
-    )
+    references = tuple(_as_reference(feature, normal) for feature in features)
     scores = [_score(_excess(references, distances)) for distances in clean]
     reference = InputReference(
         first_day=str(days[0]),
@@ -237,6 +229,16 @@ def _normal(clean: Sequence[Mapping[str, float]]) -> dict[str, Normal]:
     typical, high = table.median(), table.quantile(0.98)
     spread = (high - typical).clip(lower=_LOWEST_SPREAD)
     return {str(name): Normal(typical=float(typical[name]), spread=float(spread[name])) for name in table.columns}
+
+
+def _as_reference(feature: ModelFeature, normal: Mapping[str, Normal]) -> FeatureReference:
+    return FeatureReference(
+        name=feature.name,
+        kind=feature.kind,
+        levels=feature.levels,
+        values=normal[feature.name],
+        residuals=normal.get(residual_of(feature.name)),
+    )
 
 
 def _excess(features: Sequence[FeatureReference], distances: Mapping[str, float]) -> dict[str, float]:

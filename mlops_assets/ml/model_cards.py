@@ -79,7 +79,7 @@ def card_metadata(facts: CardFacts) -> dict[str, Any]:
         "language": "en",
         "library_name": "lightgbm",
         "pipeline_tag": "tabular-classification",
-        "tags": ["tabular-classification", name, facts.use_case.domain],
+        "tags": ["tabular-classification", name, facts.use_case.domain.name],
         "datasets": sorted({table.table for table in facts.manifest.tables}),
         "metrics": ["roc_auc", "brier_score", "log_loss"],
         "model-index": [
@@ -144,7 +144,7 @@ def _training_data(facts: CardFacts) -> str:
     tables = _table(("Table", "Version", "Days", "Digest"), [_table_row(table) for table in manifest.tables])
     return (
         f"{manifest.training_rows} rows of {manifest.window_first_day} to {manifest.cutoff_day}, joined point in time "
-        f"by feature service `{manifest.feature_service}` (digest `{manifest.feature_service_digest}`). "
+        f"by service `{manifest.feature_service}` (digest `{manifest.feature_service_digest}`). "
         f"Digest of the training set: `{manifest.training_set_digest}`.\n\n{tables}"
     )
 
@@ -160,7 +160,8 @@ def _procedure(facts: CardFacts) -> str:
     return (
         f"The number of trees was chosen on the days from {manifest.validation_first_day} on, held out in time order; "
         f"the released model was then fitted on all rows with that number. The same rows give the same bytes on any "
-        f"number of threads. Dagster run `{manifest.dagster_run_id}`, MLflow run `{manifest.mlflow_run_id}`.\n\n{params}"
+        f"number of threads. Dagster run `{manifest.dagster_run_id}`, MLflow run `{manifest.mlflow_run_id}`."
+        f"\n\n{params}"
     )
 
 
@@ -197,8 +198,8 @@ def _monitoring(facts: CardFacts) -> str:
     return (
         f"Judged every day against the drift reference of this version. Inputs have drifted when the drift score is "
         f"above {facts.drift_limit:.3f}; {rules.alarms_needed} alarms within {rules.alarm_window_days} judged days ask "
-        f"for a challenger, at most every {rules.retrain_cooldown_days} days. It is rolled back when its Brier score is "
-        f"worse than its predecessor's by more than {rules.rollback_margin} on the same rows."
+        f"for a challenger, at most every {rules.retrain_cooldown_days} days. It is rolled back when its Brier score "
+        f"is worse than its predecessor's by more than {rules.rollback_margin} on the same rows."
     )
 
 
@@ -212,8 +213,8 @@ def _history(facts: CardFacts) -> str:
 def _how_to_get_it(facts: CardFacts) -> str:
     version = "<version>" if facts.version is None else str(facts.version)
     return (
-        f"`models:/{facts.use_case.name}/{version}` in the registry. The bundle holds `model.txt` (LightGBM's own text) "
-        f"and `signature.json`; nothing is pickled. Check the digest before use."
+        f"`models:/{facts.use_case.name}/{version}` in the registry. The bundle holds `model.txt` (LightGBM's own "
+        f"text) and `signature.json`; nothing is pickled. Check the digest before use."
     )
 
 

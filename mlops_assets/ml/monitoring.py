@@ -161,8 +161,10 @@ def label_drift(
     )
 
 
-def label_sanity(about: Subject, outcomes: pd.DataFrame, *, label: str, certain: str, above: float) -> Judgement:
-    """Do the labels contradict something that nearly decides them? ``outcomes``: the day's.
+def label_sanity(
+    about: Subject, outcomes: pd.DataFrame, *, label: str, certain: str = "dep_delay", above: float = 60.0
+) -> Judgement:
+    """Do the labels contradict something that nearly decides them? ``outcomes``: the last one to three days'.
 
     Of the rows with ``certain`` > ``above`` (a departure more than 60 minutes late) nearly all carry the label: 0.11 %
     do not in 2013, 10 % when a tenth of the labels is flipped. Alarm when so many contradictions would come with

@@ -43,9 +43,7 @@ def performance(
     return judgement("performance", about, Verdict.ALARM if problems else Verdict.OK, reason, numbers, len(last))
 
 
-def estimated_performance(
-    about: Subject, reference: DriftReference, scores: np.ndarray
-) -> Judgement:
+def estimated_performance(about: Subject, reference: DriftReference, scores: np.ndarray) -> Judgement:
     """What the log-loss and the AUC of the day will be if the scores are calibrated: known before any outcome.
 
     Confidence-based performance estimation (the idea of NannyML's CBPE). It follows covariate shift and is blind to

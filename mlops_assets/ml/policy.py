@@ -111,9 +111,7 @@ def _calendar(situation: Situation, monitoring: Monitoring) -> tuple[Action, str
     return Action.NOTHING, "no monitor speaks"
 
 
-def _restrained(
-    action: Action, reason: str, situation: Situation, monitoring: Monitoring
-) -> tuple[Action, str]:
+def _restrained(action: Action, reason: str, situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
     """Cooldown, ceiling and missing evidence turn an action into watching. A hold is never restrained."""
     if action not in (Action.RETRAIN, Action.ROLL_BACK, Action.FALL_BACK):
         return action, reason

@@ -125,7 +125,7 @@ def _registered(
     if not has_champion and candidate.override is None:
         return Step.TO_CHAMPION, "all gates passed and there is no champion to compare with"
     if not alarms_armed:
-        return Step.PAUSE, "no release without an armed alarm: a monitor gave no verdict for this day"
+        return Step.PAUSE, _UNARMED
     if candidate.override is not None:
         return _ENTER[candidate.override], f"an operator's override sends it to {candidate.override}"
     return Step.TO_SHADOW, "all gates passed"
@@ -134,30 +134,41 @@ def _registered(
 def _in_shadow(
     candidate: Candidate, release: Release, has_champion: bool, alarms_armed: bool, paired: ArmEvidence | None
 ) -> tuple[Step, str]:
-    early = _not_yet(candidate, release, release.shadow_days, paired)
-    if early is not None or paired is None:
-        return early or (Step.PAUSE, _UNMEASURED)
+    """Nobody is answered from here, so nothing is refused before all days of the shadow are in."""
+    if paired is None:
+        return Step.PAUSE, _UNMEASURED
+    early = _too_few_days(candidate, release, release.shadow_days, paired)
+    if early is not None:
+        return early
+    if paired.difference.mean > release.margin and paired.evidence.rejects(release.alpha):
+        return Step.REFUSE, _worse(release, paired)
     if paired.difference.mean > 0:
         return _undecided(candidate, release, paired, "has not beaten the champion in shadow")
     if not alarms_armed:
-        return Step.PAUSE, "no release without an armed alarm: a monitor gave no verdict for this day"
+        return Step.PAUSE, _UNARMED
     return Step.TO_CANARY, f"no worse than the champion in shadow: {_in_words(paired)}"
 
 
 def _in_canary(
     candidate: Candidate, release: Release, has_champion: bool, alarms_armed: bool, paired: ArmEvidence | None
 ) -> tuple[Step, str]:
-    early = _not_yet(candidate, release, release.canary_days, paired)
-    if early is not None or paired is None:
-        return early or (Step.PAUSE, _UNMEASURED)
+    """Its answers are real, so it is refused at the end of any full day."""
+    if paired is None:
+        return Step.PAUSE, _UNMEASURED
+    if paired.evidence.rejects(release.alpha):
+        return Step.REFUSE, _worse(release, paired)
+    early = _too_few_days(candidate, release, release.canary_days, paired)
+    if early is not None:
+        return early
     if paired.difference.mean > release.margin:
         return _undecided(candidate, release, paired, f"is worse than the champion by more than {release.margin}")
     if not alarms_armed:
-        return Step.PAUSE, "no release without an armed alarm: a monitor gave no verdict for this day"
+        return Step.PAUSE, _UNARMED
     return Step.TO_CHAMPION, f"passed its canary: {_in_words(paired)}"
 
 
 _UNMEASURED = "inconclusive: the paired rows could not be measured"
+_UNARMED = "no release without an armed alarm: a monitor gave no verdict for this day"
 
 _ENTER: Mapping[Arm, Step] = {
     Arm.SHADOW: Step.TO_SHADOW,
@@ -172,13 +183,9 @@ _RULES: Mapping[Arm | None, Callable[..., tuple[Step, str]]] = {
 }
 
 
-def _not_yet(
-    candidate: Candidate, release: Release, days_needed: int, paired: ArmEvidence | None
+def _too_few_days(
+    candidate: Candidate, release: Release, days_needed: int, paired: ArmEvidence
 ) -> tuple[Step, str] | None:
-    if paired is None:
-        return Step.PAUSE, _UNMEASURED
-    if paired.evidence.rejects(release.alpha):
-        return Step.REFUSE, f"worse than the champion by more than {release.margin} Brier: {_in_words(paired)}"
     if paired.full_days >= days_needed:
         return None
     if candidate.days_in_arm >= release.max_days:
@@ -196,6 +203,10 @@ def _undecided(candidate: Candidate, release: Release, paired: ArmEvidence, why:
     if candidate.days_in_arm >= release.max_days:
         return Step.REFUSE, f"after {candidate.days_in_arm} days it {why}: {_in_words(paired)}"
     return Step.WAIT, f"it {why} so far: {_in_words(paired)}"
+
+
+def _worse(release: Release, paired: ArmEvidence) -> str:
+    return f"worse than the champion by more than {release.margin} Brier: {_in_words(paired)}"
 
 
 def _in_words(paired: ArmEvidence) -> str:

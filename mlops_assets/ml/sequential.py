@@ -22,6 +22,9 @@ import numpy as np
 _CAUTION = 0.5
 """Largest share of the wealth that one observation may take; the value that the paper uses throughout."""
 
+_MOST_LOG_WEALTH = 700.0
+"""Wealth is reported up to e^700: evidence beyond that changes nothing and would not fit a float."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
@@ -38,9 +41,7 @@ class Evidence:
         return self.full_days >= 1 and max(self.fast, self.strict) >= 1 / alpha
 
 
-def worse_than(
-    days: np.ndarray, differences: np.ndarray, margin: float, min_rows_per_day: int = 100
-) -> Evidence:
+def worse_than(days: np.ndarray, differences: np.ndarray, margin: float, min_rows_per_day: int = 100) -> Evidence:
     """Evidence that the mean of ``differences`` exceeds ``margin``.
 
     ``differences`` are Brier score of the model minus that of the other on the same rows, in [-1, 1], in the order in
@@ -56,7 +57,8 @@ def worse_than(
     by_row = log_wealth(differences[order] - margin, 1 + margin)[ends[full]]
     sums = np.add.reduceat(differences[order], np.r_[0, ends[:-1] + 1])
     by_day = log_wealth((sums / counts)[full] - margin, 1 + margin)
-    return Evidence(fast=float(np.exp(by_row.max())), strict=float(np.exp(by_day.max())), full_days=int(full.sum()))
+    fast, strict = (float(np.exp(min(lane.max(), _MOST_LOG_WEALTH))) for lane in (by_row, by_day))
+    return Evidence(fast=fast, strict=strict, full_days=int(full.sum()))
 
 
 def log_wealth(excess: np.ndarray, lowest: float) -> np.ndarray:

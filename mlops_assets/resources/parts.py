@@ -31,20 +31,20 @@ ROLES = (
 SERVED = ("registry", "releases", "endpoint", "replay")
 
 
-class Part(dg.ConfigurableResourceFactory[Any]):
-    """The client of one role, from the settings of this process."""
+def part(role: str) -> dg.ResourceDefinition:
+    """The client of one role, from the settings of the process that runs the asset."""
 
-    role: str
-
-    def create_resource(self, context: dg.InitResourceContext) -> Any:
+    def create(context: dg.InitResourceContext) -> Any:
         settings = Settings.from_environment()
-        if self.role in SERVED:
+        if role in SERVED:
             ensure_services(settings, until_pid=owning_process())
-        return getattr(deployed(settings), self.role)
+        return getattr(deployed(settings), role)
+
+    return dg.ResourceDefinition(create, description=f"The deployment's {role.replace('_', ' ')}.")
 
 
 def deployed_resources(settings: Callable[[], Settings] = Settings.from_environment) -> dict[str, Any]:
     """Every resource of the definitions, by role."""
     chosen = settings()
     tracking = ExperimentTracking(tracking_uri=chosen.registry_uri, ui_url=chosen.ui_url)
-    return {**{role: Part(role=role) for role in ROLES}, "experiment_tracking": tracking}
+    return {**{role: part(role) for role in ROLES}, "experiment_tracking": tracking}

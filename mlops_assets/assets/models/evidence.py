@@ -13,6 +13,7 @@ from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.registry import Registry
 from mlops_assets.adapters.scorers import scorer_of
 from mlops_assets.assets.address import MODELS, TRAINING, key
+from mlops_assets.assets.metadata import picture, plain
 from mlops_assets.assets.models.workbench import (
     CARD,
     EVALUATION,
@@ -26,7 +27,6 @@ from mlops_assets.assets.models.workbench import (
     shared,
     training_rows,
 )
-from mlops_assets.assets.pictures import picture
 from mlops_assets.contracts import Arm, Evaluation, UseCase, to_json
 from mlops_assets.ml.drift_engines import drift_engine
 from mlops_assets.ml.evaluation import evaluate
@@ -74,7 +74,7 @@ def _evaluation(use_case: UseCase) -> dg.AssetsDefinition:
         calibration = calibration_plot(held_out["score"].to_numpy(), held_out[use_case.label].to_numpy())
         return dg.MaterializeResult(
             metadata={
-                **result.metrics,
+                **plain(result.metrics),
                 "rows": result.rows,
                 "champion": dg.MetadataValue.json(dict(result.champion_metrics)),
                 "slices": dg.MetadataValue.md(pd.DataFrame(result.slices).T.to_markdown(floatfmt=".4f")),
@@ -83,7 +83,9 @@ def _evaluation(use_case: UseCase) -> dg.AssetsDefinition:
             },
             check_results=[
                 dg.AssetCheckResult(
-                    passed=gate.passed, check_name=gate.name, metadata={"reason": gate.reason, **gate.numbers}
+                    passed=bool(gate.passed),
+                    check_name=gate.name,
+                    metadata={"reason": gate.reason, **plain(gate.numbers)},
                 )
                 for gate in result.gates
             ],

@@ -16,8 +16,8 @@ from mlops_assets.adapters.provenance import read_provenance
 from mlops_assets.adapters.registry import utc_now
 from mlops_assets.assets.address import TRAINING, key
 from mlops_assets.assets.files import folder
+from mlops_assets.assets.metadata import picture
 from mlops_assets.assets.models.workbench import HELD_OUT, MANIFEST, place, shared, training_rows
-from mlops_assets.assets.pictures import picture
 from mlops_assets.contracts import Manifest, TableVersion, UseCase, from_json, to_json
 from mlops_assets.ml.bundles import bundle_digest, digest_of
 from mlops_assets.ml.models import TrainedModel, invert_labels, make_bundle, train
@@ -69,7 +69,7 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
                 "trees": trained.trees,
                 "training_rate": trained.training_rate,
                 "rows": trained.rows,
-                "validation_log_loss": min(trained.validation_log_loss),
+                "validation_log_loss": float(min(trained.validation_log_loss)),
                 "because": config.because,
                 "learning_curve": picture(curve, "learning curve"),
                 **tracked.metadata(),

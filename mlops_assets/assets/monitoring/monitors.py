@@ -20,6 +20,7 @@ from mlops_assets.adapters.scorers import reference_of, scorer_of
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import DATASETS, FEATURE_VIEWS, FEATURES, MONITORING, automation, group, key
 from mlops_assets.assets.files import put_judgement
+from mlops_assets.assets.metadata import plain
 from mlops_assets.assets.monitoring.evidence import Evidence, gather, recomputed
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
@@ -178,7 +179,6 @@ def _judge(context: dg.AssetExecutionContext, bench: Bench, seen: Evidence, name
 
 
 def _result(use_case: UseCase, judgement: Judgement) -> dg.MaterializeResult:
-    numbers = {name: value for name, value in judgement.numbers.items() if value is not None}
     check = dg.AssetCheckResult(
         passed=judgement.verdict is not Verdict.ALARM,
         check_name="is_quiet",
@@ -193,7 +193,7 @@ def _result(use_case: UseCase, judgement: Judgement) -> dg.MaterializeResult:
             "reason": judgement.reason,
             "champion_version": judgement.champion_version,
             "rows": judgement.rows,
-            **numbers,
+            **plain(judgement.numbers),
         },
         check_results=[check],
     )

@@ -1,0 +1,87 @@
+"""Promises of the gates: an honest model passes, and each gate is seen refusing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_assets.contracts import Evaluation, Gates
+from mlops_assets.ml.evaluation import evaluate
+from mlops_assets.ml.models import Scorer, TrainedModel, invert_labels, make_bundle, train
+from mlops_assets_tests.ml.made_rows import FEATURES, NAMES, TRAINING, made_rows
+
+GATES = Gates(min_auc=0.6, max_log_loss_ratio=0.97, max_calibration_error=0.08, champion_margin=0.01)
+
+
+@pytest.fixture(scope="module")
+def unseen(history: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:
+    return history.merge(trained.held_out, on=["flight_id", "day"])
+
+
+def judge(unseen: pd.DataFrame, scores: np.ndarray, released: np.ndarray | None = None, **more: object) -> Evaluation:
+    return evaluate(
+        unseen,
+        scores,
+        scores if released is None else released,
+        label="is_late",
+        gates=GATES,
+        model_digest="d" * 64,
+        training_rate=0.3,
+        slice_columns=("carrier",),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def failed(evaluation: Evaluation) -> set[str]:
+    return {gate.name for gate in evaluation.gates if not gate.passed}
+
+
+def test_an_honest_first_model_passes_and_says_on_what(unseen: pd.DataFrame, scorer: Scorer) -> None:
+    evaluation = judge(unseen, unseen["score"].to_numpy(), scorer.score(unseen))
+    assert evaluation.passed
+    assert (evaluation.rows, evaluation.first_day, evaluation.last_day) == (840, "2013-02-05", "2013-02-11")
+    assert set(evaluation.slices) == {"carrier=AA", "carrier=B6", "carrier=UA"}
+    assert all(gate.reason for gate in evaluation.gates)
+
+
+def test_random_scores_are_refused(unseen: pd.DataFrame) -> None:
+    scores = np.random.default_rng(0).uniform(0.1, 0.9, len(unseen))
+    assert {"ranks_better_than_the_minimum", "beats_the_constant_rate"} <= failed(judge(unseen, scores))
+
+
+def test_shifted_probabilities_are_refused(unseen: pd.DataFrame) -> None:
+    scores = np.clip(unseen["score"].to_numpy() + 0.2, 0, 1)
+    assert "probabilities_are_calibrated" in failed(judge(unseen, scores))
+
+
+def test_bytes_that_are_not_those_that_were_evaluated_are_refused(unseen: pd.DataFrame) -> None:
+    assert "released_bytes_agree" in failed(judge(unseen, unseen["score"].to_numpy(), np.full(len(unseen), 0.5)))
+
+
+def test_a_candidate_worse_than_the_champion_is_refused_and_a_better_one_is_not(
+    unseen: pd.DataFrame, scorer: Scorer
+) -> None:
+    good, bad = unseen["score"].to_numpy(), 0.4 * unseen["score"].to_numpy() + 0.3
+    worse = judge(unseen, bad, champion_version=1, champion_scores=good, champion_cutoff_day="2013-01-01")
+    better = judge(unseen, good, champion_version=1, champion_scores=bad, champion_cutoff_day="2013-01-01")
+    assert "no_worse_than_the_champion" in failed(worse)
+    assert "no_worse_than_the_champion" not in failed(better)
+    assert worse.champion_metrics["log_loss"] < worse.metrics["log_loss"]
+
+
+def test_days_that_the_champion_has_seen_are_not_compared(unseen: pd.DataFrame) -> None:
+    bad = 0.4 * unseen["score"].to_numpy() + 0.3
+    seen = judge(
+        unseen, bad, champion_version=1, champion_scores=unseen["score"].to_numpy(), champion_cutoff_day="2013-02-10"
+    )
+    gate = next(g for g in seen.gates if g.name == "no_worse_than_the_champion")
+    assert gate.passed
+    assert "only 1 held-out days" in gate.reason
+
+
+def test_a_model_trained_on_inverted_labels_is_refused() -> None:
+    history = made_rows(days=42, seed=5)
+    trained = train(invert_labels(history, "is_late", 0.3, 1), TRAINING, FEATURES, **NAMES)
+    service = {"feature_service": "s", "feature_service_digest": "0", "request_fields": (), "views": ()}
+    scorer = Scorer(make_bundle(trained, model="bad", **NAMES, **service, transformations=()))
+    unseen = history.merge(trained.held_out, on=["flight_id", "day"])
+    assert "probabilities_are_calibrated" in failed(judge(unseen, unseen["score"].to_numpy(), scorer.score(unseen)))

@@ -1,0 +1,108 @@
+"""Promises of the monitors of loss: a storm is not a broken model, and a broken model is one."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_assets.contracts import Judgement, Verdict
+from mlops_assets.ml import metrics, performance
+from mlops_assets.ml.models import Scorer
+from mlops_assets.ml.monitoring import Subject
+from mlops_assets.ml.references import DriftReference
+from mlops_assets_tests.ml.made_rows import MONITORING, day_of, made_rows
+
+ABOUT = Subject(day=day_of(48), champion_version=3)
+
+
+@pytest.fixture(scope="module")
+def week(scorer: Scorer) -> pd.DataFrame:
+    rows = made_rows(days=7, first=42, seed=101)
+    return rows.assign(score=scorer.score(rows))
+
+
+def broken(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a model trained on 30 % inverted labels answers."""
+    return rows.assign(score=0.3 + 0.4 * rows["score"])
+
+
+def judge(reference: DriftReference, rows: pd.DataFrame) -> Judgement:
+    return performance.performance(ABOUT, reference, rows, label="is_late")
+
+
+def test_a_good_week_is_quiet_and_a_broken_model_is_not(reference: DriftReference, week: pd.DataFrame) -> None:
+    assert judge(reference, week).verdict is Verdict.OK
+    assert judge(reference, broken(week)).verdict is Verdict.ALARM
+
+
+def test_a_day_without_outcomes_is_unknown(reference: DriftReference, week: pd.DataFrame) -> None:
+    assert judge(reference, week[week["day"] < ABOUT.day]).verdict is Verdict.UNKNOWN
+    assert judge(reference, week.iloc[:0]).verdict is Verdict.UNKNOWN
+
+
+def test_only_spans_whose_days_all_have_outcomes_are_judged(reference: DriftReference, week: pd.DataFrame) -> None:
+    two_days = judge(reference, week[week["day"] >= day_of(47)])
+    assert "regret_1" in two_days.numbers
+    assert "regret_3" not in two_days.numbers
+    assert "regret_7" in judge(reference, week).numbers
+
+
+def test_a_hard_day_for_every_model_is_no_alarm(reference: DriftReference, week: pd.DataFrame) -> None:
+    """The labels of one day are shuffled: nobody could have known, and the simple model loses as much."""
+    last = week["day"] == ABOUT.day
+    shuffled = week.loc[last, "is_late"].sample(frac=1, random_state=2).to_numpy()
+    labels = week["is_late"].to_numpy().copy()
+    labels[last.to_numpy()] = shuffled
+    hard = judge(reference, week.assign(is_late=labels))
+    easy = judge(reference, week)
+    assert hard.numbers["log_loss"] > easy.numbers["log_loss"] + 0.05  # type: ignore[operator]
+    assert hard.verdict is Verdict.OK, hard.reason
+
+
+def test_the_estimate_of_calibrated_scores_is_what_comes_true(reference: DriftReference) -> None:
+    random = np.random.default_rng(4)
+    scores = random.beta(2, 5, 50_000)
+    labels = (random.random(50_000) < scores).astype(float)
+    estimate = performance.estimated_performance(ABOUT, reference, scores).numbers
+    assert estimate["log_loss"] == pytest.approx(metrics.log_losses(scores, labels).mean(), abs=0.01)
+    assert estimate["auc"] == pytest.approx(metrics.auc(scores, labels), abs=0.01)
+
+
+def test_the_estimate_speaks_of_answers_that_are_all_unsure_and_of_nothing_without_answers(
+    reference: DriftReference,
+) -> None:
+    assert performance.estimated_performance(ABOUT, reference, np.full(500, 0.5)).verdict is Verdict.ALARM
+    assert performance.estimated_performance(ABOUT, reference, np.full(5, 0.5)).verdict is Verdict.UNKNOWN
+
+
+def against(rows: pd.DataFrame, predecessor: pd.Series) -> Judgement:
+    paired = rows.assign(predecessor_score=predecessor)
+    return performance.predecessor_regret(ABOUT, paired, MONITORING, label="is_late", alpha=0.05)
+
+
+def test_a_bad_champion_is_found_worse_than_its_predecessor_and_an_equal_one_is_not(week: pd.DataFrame) -> None:
+    assert against(broken(week), week["score"]).verdict is Verdict.ALARM
+    assert against(week, week["score"]).verdict is Verdict.OK
+    assert against(week, broken(week)["score"]).verdict is Verdict.OK
+
+
+def test_too_few_rows_since_the_promotion_are_unknown(week: pd.DataFrame) -> None:
+    few = broken(week).iloc[:150]
+    assert against(few, week["score"].iloc[:150]).verdict is Verdict.UNKNOWN
+
+
+def test_regret_grows_with_how_much_worse_the_champion_is(week: pd.DataFrame) -> None:
+    shares = (0.0, 0.2, 0.5, 1.0)
+    mixes = [week.assign(score=(1 - s) * week["score"] + s * broken(week)["score"]) for s in shares]
+    found = [against(mix, week["score"]).numbers["brier_difference"] for mix in mixes]
+    assert found == sorted(found)  # type: ignore[type-var]
+
+
+def test_the_challenger_regret_is_the_champions_loss(week: pd.DataFrame) -> None:
+    rows = week.assign(challenger_score=broken(week)["score"])
+    wins = performance.challenger_regret(ABOUT, rows, label="is_late", margin=0.005)
+    swapped = rows.assign(score=rows["challenger_score"], challenger_score=rows["score"])
+    loses = performance.challenger_regret(ABOUT, swapped, label="is_late", margin=0.005)
+    assert (wins.verdict, loses.verdict) == (Verdict.OK, Verdict.ALARM)
+    assert wins.numbers["brier_difference"] == pytest.approx(-loses.numbers["brier_difference"])  # type: ignore[operator]
+    nothing = performance.challenger_regret(ABOUT, rows.iloc[:0], label="is_late", margin=0.005)
+    assert nothing.verdict is Verdict.UNKNOWN
