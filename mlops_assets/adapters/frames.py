@@ -57,7 +57,8 @@ def checked(table: str, frame: pd.DataFrame, days: Sequence[str] | None) -> pd.D
     strangers = sorted(set(rows[DAY]) - set(days), key=str) if DAY in rows else ["no column day"]
     if strangers:
         raise TableMismatch(f"{table}: a write of {len(days)} days holds other ones: {strangers[:3]}")
-    return by_day(rows)
+    # A frame without rows may have any type there; the partition column is text.
+    return by_day(rows.astype({DAY: object}))
 
 
 def fit(table: str, rows: pd.DataFrame, known: Mapping[str, Any]) -> None:

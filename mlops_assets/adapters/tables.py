@@ -107,7 +107,7 @@ class MemoryTables(Tables):
         fit(table, rows, dict(current.dtypes))
         kept = current.iloc[:0] if days is None else current[~current[DAY].isin(list(days))]
         parts = [part for part in (kept, rows) if len(part)] or [rows]
-        merged = pd.concat(parts, ignore_index=True).reindex(columns=list(rows.columns))
+        merged = settled(pd.concat(parts, ignore_index=True).reindex(columns=list(rows.columns)))
         versions.append((by_day(merged) if daily else merged, dict(commit)))
         return described(table, len(versions) - 1, rows, days)
 

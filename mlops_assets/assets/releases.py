@@ -22,7 +22,16 @@ from mlops_assets.assets.address import MODELS, MONITORING, RELEASES, group, key
 from mlops_assets.assets.files import release_decision_of
 from mlops_assets.assets.metadata import plain
 from mlops_assets.assets.partitions import calendar, window
-from mlops_assets.contracts import Arm, ModelVersion, ReleaseDecision, Step, UseCase, to_plain
+from mlops_assets.contracts import (
+    Arm,
+    Evaluation,
+    ModelVersion,
+    ReleaseDecision,
+    Step,
+    UseCase,
+    from_json,
+    to_plain,
+)
 
 SERVER_SECONDS = 60
 """How long a release waits for the server: it polls every second and loads a model in less than one."""
@@ -52,16 +61,11 @@ def build_releases(use_case: UseCase) -> list[Any]:
         _canary_analysis(use_case),
         _arm(use_case, Arm.CHAMPION, key(use_case, RELEASES, "canary_analysis")),
         _deployment(use_case),
+        *(_exact_bytes(use_case, arm) for arm in Arm),
     ]
 
 
 def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinition:
-    served = dg.AssetCheckSpec(
-        "server_reports_the_validated_digest",
-        asset=key(use_case, RELEASES, arm),
-        description="The digest the server reports for this arm is the one recorded when the version was evaluated.",
-    )
-
     @dg.asset(
         key=key(use_case, RELEASES, arm),
         group_name=group(use_case, RELEASES),
@@ -69,7 +73,6 @@ def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinit
         deps=[upstream],
         description=DESCRIPTION_OF[arm],
         output_required=False,
-        check_specs=[served],
     )
     def enter(
         context: dg.AssetExecutionContext,
@@ -87,12 +90,33 @@ def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinit
         cause = cause_of(context, decision)
         releases.enter(version.name, version.version, version.digest, arm, cause=cause, basis_points=share)
         endpoint.nudge()
-        seen = endpoint.wait_for(version.name, arm, version.digest, timeout=SERVER_SECONDS).arm(arm)
-        exact = seen is not None and seen.digest == version.digest
-        check = dg.AssetCheckResult(passed=exact, check_name=served.name, metadata={"digest": version.digest})
-        yield dg.MaterializeResult(metadata=_metadata(version, decision), check_results=[check])
+        endpoint.wait_for(version.name, arm, version.digest, timeout=SERVER_SECONDS)
+        yield dg.MaterializeResult(metadata=_metadata(version, decision))
 
     return enter
+
+
+def _exact_bytes(use_case: UseCase, arm: Arm) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(use_case, RELEASES, arm),
+        name="server_reports_the_evaluated_digest",
+        description="The digest that the server reports for this arm is the one that was evaluated, byte for byte.",
+    )
+    def server_reports_the_evaluated_digest(
+        releases: dg.ResourceParam[Releases], endpoint: dg.ResourceParam[Endpoint]
+    ) -> dg.AssetCheckResult:
+        held = releases.promotions.arms(use_case.name).get(arm)
+        reported = endpoint.status(use_case.name).arm(arm)
+        if held is None:
+            return dg.AssetCheckResult(passed=reported is None, metadata={"reason": f"nobody holds {arm}"})
+        document = releases.registry.document(use_case.name, held.version, "evaluation.json")
+        evaluated = from_json(Evaluation, document).model_digest
+        told = reported.digest if reported else "nothing"
+        return dg.AssetCheckResult(
+            passed=evaluated == held.digest == told, metadata={"evaluated": evaluated, "reported": told}
+        )
+
+    return server_reports_the_evaluated_digest
 
 
 def _canary_analysis(use_case: UseCase) -> dg.AssetsDefinition:

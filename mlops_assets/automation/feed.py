@@ -13,8 +13,9 @@ import dagster as dg
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.assets.address import DATASETS, MODELS, RELEASES, automation, key
 from mlops_assets.assets.partitions import shift
+from mlops_assets.automation import release, remediation
 from mlops_assets.automation.jobs import DAY, HISTORY, STATIC, TRAIN
-from mlops_assets.automation.walk import exists, last_day
+from mlops_assets.automation.walk import exists, has_heard, last_day
 from mlops_assets.contracts import Domain, UseCase
 
 IN_PROGRESS = (
@@ -43,12 +44,30 @@ def feed_sensor(
         description="Lands the next days of the reference data, one at a time, once the loop has caught up.",
     )
     def feed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        # Before the runs: what these sensors have heard of, they have asked a run for already.
+        deaf = _deaf(context.instance, use_cases)
         busy = context.instance.get_runs_count(dg.RunsFilter(statuses=list(IN_PROGRESS)))
         if busy:
             return dg.SkipReason(f"{busy} runs in progress: the next day waits for them")
+        if deaf:
+            return dg.SkipReason(f"{', '.join(deaf)} has not looked at the last day yet: the next one waits for it")
         return _next(context.instance, domain, use_cases, settings)
 
     return feed
+
+
+def _deaf(instance: dg.DagsterInstance, use_cases: tuple[UseCase, ...]) -> list[str]:
+    """The sensors that have yet to look at something new.
+
+    Without this a bad champion lived one more day while its rollback queued behind it, and that day's own verdict asked
+    for a second rollback, of a champion that was none any more.
+    """
+    walks = {
+        automation(use_case, name): module.walked(use_case)
+        for use_case in use_cases
+        for name, module in (("remediation", remediation), ("release", release))
+    }
+    return [sensor for sensor, assets in walks.items() if not has_heard(instance, sensor, assets)]
 
 
 def _next(

@@ -20,9 +20,13 @@ JOB_OF = {Step.TO_CANARY: (CANARY, ("canary",)), **dict.fromkeys(
 )}  # fmt: skip
 
 
+def walked(use_case: UseCase) -> tuple[dg.AssetKey, ...]:
+    """The assets that the sensor walks."""
+    return (key(use_case, MODELS, "registered_version"), key(use_case, MONITORING, "challenger_regret"))
+
+
 def release_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Walks the verdicts about candidates and requests the step each asks for."""
-    walked = (key(use_case, MODELS, "registered_version"), key(use_case, MONITORING, "challenger_regret"))
 
     @dg.sensor(
         name=automation(use_case, "release"),
@@ -33,7 +37,7 @@ def release_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str, Any
     )
     def release(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursors = Cursors(context.cursor)
-        events = [event for asset in walked for event in cursors.walk(context.instance, asset)]
+        events = [event for asset in walked(use_case) for event in cursors.walk(context.instance, asset)]
         verdicts = [verdict for event in events for verdict in event.metadata.get("verdicts", [])]
         requests = [request_of(use_case, verdict) for verdict in verdicts if Step(verdict["step"]) in JOB_OF]
         if requests:

@@ -26,6 +26,11 @@ JOB_OF = {
 }
 
 
+def walked(use_case: UseCase) -> tuple[dg.AssetKey, ...]:
+    """The assets that the sensor walks."""
+    return (key(use_case, MONITORING, "decision"),)
+
+
 def remediation_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Walks the decisions of a use case and requests what each asks for."""
 
@@ -38,7 +43,7 @@ def remediation_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str,
     )
     def remediation(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursors = Cursors(context.cursor)
-        seen = cursors.walk(context.instance, key(use_case, MONITORING, "decision"))
+        seen = [event for asset in walked(use_case) for event in cursors.walk(context.instance, asset)]
         requests = [request_of(use_case, event) for event in seen if Action(event.metadata["action"]) in JOB_OF]
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=cursors.text())

@@ -6,7 +6,7 @@ gave one request.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,19 @@ def exists(instance: dg.DagsterInstance, asset: dg.AssetKey) -> bool:
     return instance.get_latest_materialization_event(asset) is not None
 
 
+def has_heard(instance: dg.DagsterInstance, sensor: str, assets: Iterable[dg.AssetKey]) -> bool:
+    """False while a sensor that runs has yet to look at the newest materialization of one of these assets.
+
+    One that was switched off, or never ticked, is not waited for; an ephemeral instance keeps no cursors at all.
+    """
+    if instance.schedule_storage is None:
+        return True
+    states = [state for state in instance.all_instigator_state() if state.name == sensor]
+    data = [state.instigator_data for state in states if state.status.value != "STOPPED"]
+    cursors = [Cursors(getattr(known, "cursor", None)) for known in data]
+    return all(cursor.is_at_end(instance, asset) for cursor in cursors for asset in assets)
+
+
 class Cursors:
     """A sensor's cursor that remembers one position for each asset it walks."""
 
@@ -63,6 +76,11 @@ class Cursors:
         if events:
             self._positions[name] = events[-1].storage_id
         return events
+
+    def is_at_end(self, instance: dg.DagsterInstance, asset: dg.AssetKey) -> bool:
+        """True when nothing of the asset was recorded after the position."""
+        newest = instance.fetch_materializations(asset, limit=1).records
+        return not newest or newest[0].storage_id <= self._positions.get(asset.to_user_string(), 0)
 
     def text(self) -> str:
         """The cursor to store."""

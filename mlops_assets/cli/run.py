@@ -4,8 +4,8 @@ Belongs here: processes for one machine. Does not: what they serve.
 """
 
 import os
-import subprocess
 import sys
+from pathlib import Path
 
 import click
 
@@ -22,9 +22,21 @@ def up(port: int) -> None:
     for service in services_status(settings):
         click.echo(f"{service.name:<10} {service.url}")
     click.echo(f"{'dagster':<10} http://127.0.0.1:{port}")
-    arguments = ["dev", "--workspace", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]
-    (settings.state / "dagster").mkdir(parents=True, exist_ok=True)
-    raise SystemExit(subprocess.call([sys.executable, "-m", "dagster", *arguments], cwd=ROOT))
+    # In place of this process: Ctrl-C and `kill` reach Dagster itself, and the services' owner keeps its pid.
+    home = _dagster_home(settings.state, ROOT / "dagster.yaml")
+    ui_url = f"http://127.0.0.1:{port}" if settings.ui_url == Settings.ui_url else settings.ui_url
+    told = (f"DAGSTER_HOME={home}", f"MLOPS_STATE={settings.state}", f"MLOPS_UI_URL={ui_url}")
+    arguments = ("dev", "--workspace", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port))
+    os.chdir(home)
+    os.execvp("env", ["env", *told, sys.executable, "-m", "dagster", *arguments])
+
+
+def _dagster_home(state: Path, shipped: Path) -> Path:
+    """The home of this state's Dagster instance: the shipped configuration, with its storage in this state folder."""
+    home = state / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "dagster.yaml").write_text(shipped.read_text().replace("state/dagster", str(home)))
+    return home
 
 
 @click.command()

@@ -181,7 +181,8 @@ def _out_of_fold(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Every row prepared by the weights of all weeks but its own, and the weights of all rows."""
     weeks = {d: position // WINDOW_DAYS for position, d in enumerate(sorted(frame[day].unique()))}
-    folds = [part for _, part in frame.groupby(frame[day].map(weeks), sort=True)]
+    week = np.array([weeks[d] for d in frame[day]])
+    folds = [frame.loc[week == number] for number in np.unique(week)]
     products = [m.T @ m for m in (design.matrix(fold) for fold in folds)]
     total = np.sum(products, axis=0)
     parts = [
@@ -198,8 +199,8 @@ def _clean_windows(
     step = max(2, len(days) // _CLEAN_WINDOWS)
     for start in range(0, len(days) - WINDOW_DAYS + 1, step):
         inside = days[start : start + WINDOW_DAYS]
-        window = prepared[prepared[day].isin(inside)]
-        yield sample[~sample[day].isin(inside)], spread_rows(window, SAMPLE_ROWS)
+        window = prepared.loc[prepared[day].isin(inside)]
+        yield sample.loc[~sample[day].isin(inside)], spread_rows(window, SAMPLE_ROWS)
 
 
 def _distances(
@@ -225,10 +226,11 @@ def _distance(engine: DriftEngine, kind: str, reference: np.ndarray, current: np
 
 
 def _normal(clean: Sequence[Mapping[str, float]]) -> dict[str, Normal]:
-    table = pd.DataFrame(list(clean))
-    typical, high = table.median(), table.quantile(0.98)
-    spread = (high - typical).clip(lower=_LOWEST_SPREAD)
-    return {str(name): Normal(typical=float(typical[name]), spread=float(spread[name])) for name in table.columns}
+    names = list(clean[0])
+    table = np.array([[distances[name] for name in names] for distances in clean])
+    typical, high = np.median(table, axis=0), np.quantile(table, 0.98, axis=0)
+    spread = np.maximum(high - typical, _LOWEST_SPREAD)
+    return {n: Normal(typical=float(t), spread=float(s)) for n, t, s in zip(names, typical, spread, strict=True)}
 
 
 def _as_reference(feature: ModelFeature, normal: Mapping[str, Normal]) -> FeatureReference:

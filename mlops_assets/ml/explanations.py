@@ -52,4 +52,4 @@ def explain(scorer: Scorer, frame: pd.DataFrame, rows: int = SAMPLE_ROWS) -> Exp
 def contributions(scorer: Scorer, frame: pd.DataFrame) -> pd.DataFrame:
     """The contribution of every feature to every row in log-odds; column ``expected_value`` completes the sum."""
     names = [*(feature.name for feature in scorer.signature.features), "expected_value"]
-    return pd.DataFrame(scorer.contributions(frame), columns=names, index=frame.index)
+    return pd.DataFrame(scorer.contributions(frame), index=frame.index).set_axis(names, axis=1)

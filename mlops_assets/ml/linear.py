@@ -49,11 +49,14 @@ class Design:
 def fit_design(frame: pd.DataFrame, features: Sequence[ModelFeature]) -> Design:
     """Means and standard deviations of the numbers, levels of the small categories but the first."""
     numbers = [feature.name for feature in features if feature.kind == "number"]
-    values = frame[numbers].astype(np.float64)
-    scales = values.std().fillna(0.0)
+    values = frame[numbers].to_numpy(dtype=np.float64, na_value=np.nan)
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, values, 0.0).sum(axis=0) / count
+    scales = np.sqrt(np.where(known, np.square(values - means), 0.0).sum(axis=0) / count)
     return Design(
         numbers=tuple(numbers),
-        means=tuple(float(v) for v in values.mean().fillna(0.0)),
+        means=tuple(float(v) for v in means),
         scales=tuple(float(v) if v > 0 else 1.0 for v in scales),
         levels=tuple(
             (feature.name, level)

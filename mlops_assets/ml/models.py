@@ -89,7 +89,7 @@ def split(frame: pd.DataFrame, validation_days: int, day: str = "day") -> tuple[
     if held_out.all():
         begin = frame[day].min()
         raise WindowTooShort(f"the training set begins on {begin}: nothing is left to fit before {first_held_out}")
-    return frame[~held_out], frame[held_out]
+    return frame.loc[~held_out], frame.loc[held_out]
 
 
 def train(
@@ -261,7 +261,8 @@ def invert_labels(frame: pd.DataFrame, label: str, share: float, seed: int) -> p
     Inverting hurts calibration at once; shuffling the same share does not hurt LightGBM and is no test.
     """
     chosen = np.random.default_rng(seed).random(len(frame)) < share
-    return frame.assign(**{label: np.where(chosen, 1 - frame[label], frame[label]).astype(frame[label].dtype)})
+    labels = frame[label].to_numpy()
+    return frame.assign(**{label: np.where(chosen, 1 - labels, labels)})
 
 
 def _spread(frame: pd.DataFrame, rows: int) -> pd.DataFrame:

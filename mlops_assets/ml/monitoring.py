@@ -81,7 +81,9 @@ def feature_skew(
     pairs = served[[key, *features]].merge(recomputed[[key, *features]], on=key, suffixes=("", "__recomputed"))
     if pairs.empty:
         return unknown("feature_skew", about, "no served vector could be recomputed")
-    wrong = {name: int(_differs(pairs[name], pairs[f"{name}__recomputed"]).sum()) for name in features}
+    wrong = {
+        name: int(_differs(pairs[name].to_numpy(), pairs[f"{name}__recomputed"].to_numpy()).sum()) for name in features
+    }
     bad = {name: count for name, count in wrong.items() if count}
     numbers = {"features": float(len(bad)), "values": float(sum(bad.values())), "unmatched": len(served) - len(pairs)}
     if not bad:
@@ -192,5 +194,5 @@ def _binomial_tail(successes: int, trials: int, rate: float) -> float:
     return 1.0 if successes == 0 else float(bdtrc(successes - 1, trials, rate))
 
 
-def _differs(left: pd.Series, right: pd.Series) -> pd.Series:
-    return ~((left == right) | (left.isna() & right.isna()))
+def _differs(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return ~((left == right) | (pd.isna(left) & pd.isna(right)))

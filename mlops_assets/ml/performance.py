@@ -7,6 +7,8 @@ Frames hold one row per decision whose outcome became known: the ``score`` that 
 (the day on which the outcome became known), a column per feature where said, in the order in which outcomes came.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,10 @@ from mlops_assets.ml.releases import ArmEvidence, compare_arms
 
 SPANS = (1, 3, 7)
 """Days whose means are judged: a broken model shows in one, a stale one in seven."""
+_MOST_REGRET = 0.1
+"""Log-loss by which no model may lose to the simple one over a day (by the square root of the days less over more)."""
+_ESTIMATE_DEVIATIONS = 2.0
+"""The estimate only informs, so it may speak often; at 4 its limit would lie above log 2, which it cannot exceed."""
 
 
 def performance(
@@ -29,7 +35,7 @@ def performance(
     on the same rows, which shares the weather of the day, and the calibration gap (mean score minus rate), both over
     1, 3 and 7 days, against what held-out days showed. A span is judged only when all of its days have outcomes.
     """
-    last = window[window[day] == about.day]
+    last = window.loc[window[day] == about.day]
     if len(last) < MIN_ROWS:
         return unknown("performance", about, f"{len(last)} outcomes", len(last))
     daily = _daily(window, reference, label, day)
@@ -52,7 +58,7 @@ def estimated_performance(about: Subject, reference: DriftReference, scores: np.
     if len(scores) < MIN_ROWS:
         return unknown("estimated_performance", about, "too few answers", len(scores))
     clean = reference.facts.outcomes.expected_log_loss
-    estimate, limit = float(expected_log_losses(scores).mean()), clean.bound(1, DEVIATIONS)
+    estimate, limit = float(expected_log_losses(scores).mean()), clean.bound(1, _ESTIMATE_DEVIATIONS)
     return judgement(
         "estimated_performance",
         about,
@@ -142,17 +148,20 @@ def _daily(window: pd.DataFrame, reference: DriftReference, label: str, day: str
     regret = log_losses(scores, labels) - log_losses(reference.base_scores(window), labels)
     rows = pd.DataFrame({"day": window[day].to_numpy(), "regret": regret, "gap": scores - labels})
     grouped = rows.groupby("day")
-    return grouped.mean()[grouped.size() >= MIN_ROWS]
+    return grouped.mean().loc[grouped.size() >= MIN_ROWS]
 
 
 def _span(daily: pd.DataFrame, clean: OutcomeReference) -> dict[str, float]:
+    """A model that was bad on its held-out days already must not set itself a bad standard: regret limits are capped,
+    and the clean range of the gap is centred on zero."""
     span = len(daily)
+    wide = clean.gap.bound(span, DEVIATIONS) - clean.gap.mean
     return {
         f"regret_{span}": float(daily["regret"].mean()),
-        f"regret_{span}_limit": max(clean.regret.bound(span, DEVIATIONS), 0.0),
+        f"regret_{span}_limit": min(max(clean.regret.bound(span, DEVIATIONS), 0.0), _MOST_REGRET / math.sqrt(span)),
         f"gap_{span}": float(daily["gap"].mean()),
-        f"gap_{span}_low": clean.gap.bound(span, -DEVIATIONS),
-        f"gap_{span}_high": clean.gap.bound(span, DEVIATIONS),
+        f"gap_{span}_low": -wide,
+        f"gap_{span}_high": wide,
     }
 
 

@@ -102,17 +102,18 @@ def fit_reference(
     unseen = frame.merge(held_out[[entity_id, SCORE]], on=entity_id, validate="one_to_one")
     outcomes = OutcomeReference(
         base_weights=tuple(float(w) for w in fit_logistic(inputs.design.matrix(ordered), labels)),
-        rate=spread_of(ordered[day], labels),
-        score=spread_of(ordered[day], ordered[SCORE].to_numpy()),
+        rate=spread_of(ordered[day].to_numpy(), labels),
+        score=spread_of(ordered[day].to_numpy(), ordered[SCORE].to_numpy()),
         **_held_out_spreads(frame, unseen, inputs, label, day),
     )
     scored = sample.assign(**{SCORE: spread_rows(ordered, SAMPLE_ROWS)[SCORE].to_numpy()})
-    return DriftReference(facts=ReferenceFacts(inputs=inputs, outcomes=outcomes), sample=scored)
+    facts = ReferenceFacts(inputs=inputs, outcomes=outcomes)
+    return DriftReference(facts=facts, sample=scored.reset_index(drop=True))
 
 
-def spread_of(days: pd.Series, values: np.ndarray) -> Spread:
+def spread_of(days: np.ndarray, values: np.ndarray) -> Spread:
     """Mean and standard deviation of the daily means of ``values``, all days alike."""
-    daily = pd.Series(np.asarray(values, dtype=np.float64)).groupby(days.to_numpy()).mean()
+    daily = pd.Series(np.asarray(values, dtype=np.float64)).groupby(days).mean()
     deviation = float(daily.std()) if len(daily) > 1 else 0.0
     return Spread(mean=float(daily.mean()), deviation=deviation, days=len(daily))
 
@@ -121,14 +122,14 @@ def _held_out_spreads(
     frame: pd.DataFrame, unseen: pd.DataFrame, inputs: InputReference, label: str, day: str
 ) -> Mapping[str, Spread]:
     """Both models are judged on days that neither was fitted on, as in traffic."""
-    seen = frame[frame[day] < unseen[day].min()]
+    seen, days = frame.loc[frame[day] < unseen[day].min()], unseen[day].to_numpy()
     weights = fit_logistic(inputs.design.matrix(seen), seen[label].to_numpy(np.float64))
     labels, scores = unseen[label].to_numpy(np.float64), unseen[SCORE].to_numpy(np.float64)
     base = logistic(inputs.design.matrix(unseen), weights)
     return {
-        "regret": spread_of(unseen[day], log_losses(scores, labels) - log_losses(base, labels)),
-        "gap": spread_of(unseen[day], scores - labels),
-        "expected_log_loss": spread_of(unseen[day], expected_log_losses(scores)),
+        "regret": spread_of(days, log_losses(scores, labels) - log_losses(base, labels)),
+        "gap": spread_of(days, scores - labels),
+        "expected_log_loss": spread_of(days, expected_log_losses(scores)),
     }
 
 

@@ -52,12 +52,13 @@ def made_rows(days: int = 35, rows: int = 120, first: int = 0, seed: int = 0, wa
     wind = storm + random.normal(size=days * rows) + warmer
     delay = 0.7 * storm + random.normal(size=days * rows) - warmer
     logit = -1.2 + 0.9 * delay + 0.4 * wind
+    gust = np.where(random.random(days * rows) < 0.2, np.nan, wind - warmer + 0.3 * random.normal(size=days * rows))
     return pd.DataFrame(
         {
             "flight_id": [f"{day_of(first + n)}_{i:05d}" for i, n in enumerate(number)],
             "day": [day_of(first + n) for n in number],
             "wind": wind,
-            "gust": np.where(random.random(days * rows) < 0.2, np.nan, wind - warmer + 0.3 * random.normal(size=days * rows)),
+            "gust": gust,
             "delay": delay,
             "carrier": random.choice(["AA", "B6", "UA"], size=days * rows),
             "is_late": (random.random(days * rows) < 1 / (1 + np.exp(-logit))).astype(int),

@@ -1,5 +1,6 @@
 """Contracts of the datasets: every promise is seen broken."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -100,11 +101,9 @@ NASTY = (None, "", "abc", "12", float("inf"), float("-inf"), -1, 1e30, 2**62, 0.
 def test_whatever_stands_in_a_column_the_contract_answers(dataset: str, value: object) -> None:
     raw = (raw_weather() if dataset == "weather" else raw_flight()).astype(object)
     rows = pd.concat([raw.assign(**{column: [value]}) for column in raw.columns], ignore_index=True)
-    try:
+    # A refusal of the whole day is an answer too; any other error is not.
+    with contextlib.suppress(ContractBroken):
         checked = check(dataset, {DAY: rows}, REFERENCES)
-    except ContractBroken as refusal:
-        assert "rows break the contract" in str(refusal)
-    else:
         assert len(checked.good) + len(checked.quarantined) == len(rows)
 
 
@@ -179,9 +178,9 @@ def test_the_digest_knows_rows_and_not_their_layout() -> None:
     digest = content_digest(frame)
     assert content_digest(frame.sample(frac=1, random_state=1)[frame.columns[::-1]]) == digest
     assert content_digest(frame.assign(arr_delay=frame["arr_delay"].astype("float64"))) == digest
-    for name in ("arr_delay", "landed_at", "carrier"):
+    for name, value in {"arr_delay": 21, "landed_at": pd.Timestamp("2013-04-02T19:21:00Z"), "carrier": "UA"}.items():
         changed = frame.copy()
-        changed.loc[7, name] = {"arr_delay": 21, "landed_at": pd.Timestamp("2013-04-02T19:21:00Z"), "carrier": "UA"}[name]
+        changed.loc[7, name] = value
         assert content_digest(changed) != digest
     assert content_digest(frame.iloc[:-1]) != digest
     assert content_digest(pd.concat([frame, frame.iloc[:1]])) != digest

@@ -83,7 +83,9 @@ def test_a_loaded_bundle_scores_every_row_and_reproduces_its_golden_rows(
     assert len(Scorer(bundle).score(history.iloc[:0])) == 0
 
 
-def test_a_bundle_whose_golden_rows_do_not_fit_its_model_is_broken(bundle: dict[str, bytes], history: pd.DataFrame) -> None:
+def test_a_bundle_whose_golden_rows_do_not_fit_its_model_is_broken(
+    bundle: dict[str, bytes], history: pd.DataFrame
+) -> None:
     other = train(invert_labels(history, "is_late", 0.5, 1), TRAINING, FEATURES, **NAMES)
     with pytest.raises(BrokenBundle):
         Scorer({**bundle, MODEL_FILE: other.model_text})

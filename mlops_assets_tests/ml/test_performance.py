@@ -1,5 +1,7 @@
 """Promises of the monitors of loss: a storm is not a broken model, and a broken model is one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from mlops_assets.contracts import Judgement, Verdict
 from mlops_assets.ml import metrics, performance
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.monitoring import Subject
-from mlops_assets.ml.references import DriftReference
+from mlops_assets.ml.references import DriftReference, Spread
 from mlops_assets_tests.ml.made_rows import MONITORING, day_of, made_rows
 
 ABOUT = Subject(day=day_of(48), champion_version=3)
@@ -70,7 +72,10 @@ def test_the_estimate_of_calibrated_scores_is_what_comes_true(reference: DriftRe
 def test_the_estimate_speaks_of_answers_that_are_all_unsure_and_of_nothing_without_answers(
     reference: DriftReference,
 ) -> None:
-    assert performance.estimated_performance(ABOUT, reference, np.full(500, 0.5)).verdict is Verdict.ALARM
+    steady = replace(reference.facts.outcomes, expected_log_loss=Spread(mean=0.45, deviation=0.09, days=14))
+    steadier = replace(reference, facts=replace(reference.facts, outcomes=steady))
+    assert performance.estimated_performance(ABOUT, steadier, np.full(500, 0.5)).verdict is Verdict.ALARM
+    assert performance.estimated_performance(ABOUT, steadier, np.full(500, 0.2)).verdict is Verdict.OK
     assert performance.estimated_performance(ABOUT, reference, np.full(5, 0.5)).verdict is Verdict.UNKNOWN
 
 

@@ -40,6 +40,7 @@ GATES = {
     "ranks_better_than_the_minimum": "The AUC on held-out days reaches the use case's minimum.",
     "beats_the_constant_rate": "The log-loss beats that of the constant training rate by the stated ratio.",
     "probabilities_are_calibrated": "Scores and rates agree within the stated error.",
+    "released_bytes_agree": "The bytes to release score the held-out rows as well as the fit that never saw them.",
     "no_worse_than_the_champion": "On the same rows it is no worse than the champion, by day blocks.",
 }
 

@@ -1,0 +1,120 @@
+"""The raw source: days as they became known."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlops_assets.adapters.source import LandedSource, MemorySource, NycFlights, RawDay, Source, SourceMissing
+from mlops_assets.ml.datasets import STATIC, check
+from mlops_assets_tests.ml.made_days import raw_flight, raw_weather
+
+DAY = "2013-04-02"
+STATIC_FRAMES = {
+    "airports": pd.DataFrame({"faa": ["LAX", "PIT"], "tzone": ["America/Los_Angeles", None]}),
+    "carriers": pd.DataFrame({"carrier": ["UA", "AA"]}),
+    "aircraft": pd.DataFrame({"tailnum": ["N1"]}),
+}
+
+
+def made() -> MemorySource:
+    return MemorySource({DAY: RawDay(raw_flight(), raw_flight(), raw_weather())}, STATIC_FRAMES)
+
+
+@pytest.fixture(params=["memory", "real"])
+def source(request: pytest.FixtureRequest) -> Source:
+    return made() if request.param == "memory" else NycFlights()
+
+
+def test_a_day_has_raw_rows_that_the_contracts_accept(source: Source) -> None:
+    raw = source.day(DAY)
+    for name in RawDay.__dataclass_fields__:
+        checked = check(name, {DAY: getattr(raw, name)}, source.references())
+        assert len(checked.good) > 0
+        assert checked.quarantined.empty
+
+
+def test_a_day_it_does_not_have_is_an_error_that_says_which_it_has(source: Source) -> None:
+    with pytest.raises(SourceMissing, match="2013"):
+        source.day("1999-01-01")
+
+
+def test_references_know_carriers_and_the_airports_the_file_forgot(source: Source) -> None:
+    references = source.references()
+    assert {"AA", "UA"} <= set(references.carriers)
+    assert references.zones["SJU"] == "America/Puerto_Rico"
+    assert "PIT" not in made().references().zones
+
+
+def test_an_unknown_register_is_an_error(source: Source) -> None:
+    with pytest.raises(KeyError):
+        source.static("ships")
+
+
+def test_a_schedule_tells_nothing_of_what_happened() -> None:
+    columns = set(NycFlights().day(DAY).flights.columns)
+    assert not columns & {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "tailnum"}
+
+
+def test_arrivals_are_those_of_the_landing_day() -> None:
+    arrivals = NycFlights().day(DAY).arrivals
+    assert set(arrivals["day"]) == {1, 2}
+    assert arrivals["arr_delay"].notna().all()
+
+
+def test_the_last_day_has_no_weather_as_in_truth() -> None:
+    raw = NycFlights().day("2013-12-31")
+    assert len(raw.flights) == 776
+    assert raw.weather.empty
+    assert "wind_speed" in raw.weather
+
+
+def test_the_one_bad_observation_of_the_year_is_quarantined() -> None:
+    source = NycFlights()
+    checked = check("weather", {"2013-02-12": source.day("2013-02-12").weather}, source.references())
+    assert checked.quarantined["reason"].tolist() == [
+        "wind_speed is 1048.36058: must lie between 0 and 120 miles per hour"
+    ]
+
+
+@pytest.mark.parametrize(("dataset", "rows"), [("aircraft", 3322), ("airports", 1458)])
+def test_the_registers_keep_their_contracts(dataset: str, rows: int) -> None:
+    source = NycFlights()
+    checked = check(dataset, {STATIC: source.static(dataset)}, source.references())
+    assert (len(checked.good), len(checked.quarantined)) == (rows, 0)
+
+
+def test_a_landed_day_takes_the_place_of_the_sources_own(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, made())
+    bad = RawDay(raw_flight(carrier="ZZ"), raw_flight(), raw_weather(wind_speed=1048.0))
+    source.land(DAY, bad)
+    assert source.day(DAY).flights["carrier"].tolist() == ["ZZ"]
+    assert source.day(DAY).weather["wind_speed"].tolist() == [1048.0]
+
+
+def test_a_day_landed_as_it_is_reads_back_to_the_same_checked_rows(tmp_path: Path) -> None:
+    upstream = NycFlights()
+    source = LandedSource(tmp_path, upstream)
+    source.land("2013-03-10", upstream.day("2013-03-10"))
+    references = upstream.references()
+    for name in RawDay.__dataclass_fields__:
+        raw = [{"2013-03-10": getattr(each.day("2013-03-10"), name)} for each in (source, upstream)]
+        landed, own = (check(name, frames, references) for frames in raw)
+        pd.testing.assert_frame_equal(landed.good, own.good)
+        assert len(landed.quarantined) == len(own.quarantined)
+
+
+def test_one_landed_file_replaces_only_its_dataset(tmp_path: Path) -> None:
+    (tmp_path / DAY).mkdir()
+    raw_weather(temp=51.0).to_csv(tmp_path / DAY / "weather.csv", index=False)
+    day = LandedSource(tmp_path, made()).day(DAY)
+    assert day.weather["temp"].tolist() == [51.0]
+    assert day.flights["carrier"].tolist() == ["AA"]
+
+
+def test_landing_again_corrects_the_day(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, made())
+    source.land(DAY, RawDay(raw_flight(distance=1), raw_flight(), raw_weather()))
+    source.land(DAY, RawDay(raw_flight(distance=2475), raw_flight(), raw_weather()))
+    assert source.day(DAY).flights["distance"].tolist() == [2475]
+    assert not [path for path in (tmp_path / DAY).iterdir() if path.name.startswith(".")]

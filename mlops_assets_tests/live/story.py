@@ -1,0 +1,284 @@
+"""What a live test does: an empty state, days that turn bad, a bad champion forced in, a restart; then what was seen.
+
+Here: the acts, in order, and the record of what the running system said. Belongs here: acting and waiting. Does not:
+judging the record (``test_live_loop``).
+
+Feed, training, release, retrain and rollback are nobody's act here: the sensors of ``dagster dev`` do them. A person
+acts three times: cancels a training, trains a model on inverted labels, promotes it past gates and canary.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from mlops_assets.adapters.source import LandedSource, NycFlights
+from mlops_assets_tests.live.bad_days import bad_day
+from mlops_assets_tests.live.dagster_dev import DagsterDev, Place
+from mlops_assets_tests.live.web_ui import Made, Run
+
+MODEL = "arrival_delay"
+FEED_FROM, LIVE_FROM = "2013-02-15", "2013-04-01"
+"""Six weeks and a half of history: gates hold with it, and it lands and trains in half a minute."""
+BAD_DAYS = ("2013-04-01", "2013-04-02", "2013-04-03")
+LAST_DAY = "2013-04-05"
+"""The days after the bad ones are the real April's, on which a model of inverted labels shows what it is."""
+INVERTED = {"invert_label_share": 0.6, "because": "a live test: most labels inverted on purpose"}
+QUESTION = {
+    "flight_id": "2013-03-31_UA1_EWR_IAH",
+    "carrier": "UA",
+    "origin": "EWR",
+    "dest": "IAH",
+    "distance": 1400,
+    "sched_dep_minute": 600,
+    "sched_elapsed_minutes": 240,
+    "day_of_week": 7,
+    "event_time": "2013-03-31T12:00:00Z",
+}
+ASSETS = (
+    "flights/datasets/landing",
+    "arrival_delay/monitoring/decision",
+    "arrival_delay/remediation/retrain",
+    "arrival_delay/remediation/rollback",
+    "arrival_delay/releases/champion",
+    "arrival_delay/releases/deployment",
+)
+
+
+@dataclass
+class Record:
+    """What the running system said."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+    """``first`` and ``bad``: the digests that the server reported at GET /metadata when they became champion."""
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What POST /predict answered: ``first``, ``bad``, ``after``."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """GET /metadata at the end."""
+    bad_version: int = 0
+    canceled_run: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    lineage: dict[str, Any] = field(default_factory=dict)
+    runs_before: list[Run] = field(default_factory=list)
+    """When ``dagster dev`` was stopped in the middle."""
+    sensors_before: dict[str, Any] = field(default_factory=dict)
+    sensors_after: dict[str, Any] = field(default_factory=dict)
+    """At the first look after the restart."""
+    runs: list[Run] = field(default_factory=list)
+    sensors: dict[str, Any] = field(default_factory=dict)
+    mlflow: dict[str, str] = field(default_factory=dict)
+    """Dagster run -> status of its MLflow run, as MLflow's server says."""
+    made: dict[str, list[Made]] = field(default_factory=dict)
+    champions: list[tuple[float, str]] = field(default_factory=list)
+    """Instant (epoch seconds) and digest of every change of champion that the server showed after the restart."""
+    rollback: dict[str, Any] = field(default_factory=dict)
+    """Instants of the rollback's run."""
+    stop_seconds: list[float] = field(default_factory=list)
+
+
+class Story:
+    """Plays the acts; ``record`` fills up meanwhile."""
+
+    def __init__(self, place: Place, say: Callable[[str], None]) -> None:
+        self.place, self.record = place, Record()
+        self._dev = DagsterDev(place)
+        self._began, self._print = time.monotonic(), say
+        self._told: set[str] = set()
+
+    def play(self) -> None:
+        """Every act. Raises AssertionError that says what did not come in time, with the log's end and failures."""
+        try:
+            self._bad_days()
+            self._bad_champion()
+            self._restart()
+            self._rolled_back()
+            self._look()
+            self._stop()
+        except BaseException as error:
+            self._say(f"FAILED: {error}")
+            self._diagnose()
+            raise
+        finally:
+            self._dev.kill()
+
+    def _bad_days(self) -> None:
+        source = LandedSource(self.place.state / "landing", NycFlights())
+        for day in BAD_DAYS:
+            source.land(day, bad_day(source, day))
+        self._start(BAD_DAYS[-1])
+        self._until("the first champion", lambda: self._made("releases/champion"), 150)
+        self.record.digests["first"] = self._champion() or ""
+        self.record.answers["first"] = self._ask()
+        self._until("a retrain by the sensor", lambda: self._made("remediation/retrain"), 150)
+        self._until("quiet after the bad days", self._quiet, 120)
+
+    def _bad_champion(self) -> None:
+        self.record.canceled_run = self._train()
+        self._until(
+            "the training's MLflow run", lambda: "mlflow/run_id" in self._run(self.record.canceled_run).tags, 60
+        )
+        self._dev.ui.terminate(self.record.canceled_run)
+        self._until("the end of the canceled training", lambda: self._run(self.record.canceled_run).over, 30)
+        trained = self._train()
+        self._until("a version of inverted labels", lambda: self._run(trained).over, 60)
+        self._until("its refusal", self._quiet, 60)
+        self.record.bad_version = max(line["version"] for line in self._history())
+        words = ("--by", "live-test", "--reason", "force it in, to see the sensor roll it back")
+        self._say(self.place.mlops("promote", str(self.record.bad_version), *words).strip())
+        self._until(
+            "the bad champion answers", lambda: self._champion() not in (None, self.record.digests["first"]), 30
+        )
+        self.record.digests["bad"] = self._champion() or ""
+        self.record.answers["bad"] = self._ask()
+
+    def _restart(self) -> None:
+        self.record.runs_before, self.record.sensors_before = self._dev.ui.runs(), self._dev.ui.sensors()
+        self._stop()
+        self._start(LAST_DAY)
+        self.record.sensors_after = self._dev.ui.sensors()
+
+    def _rolled_back(self) -> None:
+        with _Watch(self._champion) as watch:
+            self._until("a rollback by the sensor", lambda: self._made("remediation/rollback"), 150)
+            self.record.answers["after"] = self._ask()
+            self._until("quiet after the rollback", self._quiet, 120)
+        self.record.champions = watch.seen
+
+    def _look(self) -> None:
+        record, ui = self.record, self._dev.ui
+        record.metadata = self._metadata()
+        record.history = self._history()
+        record.lineage = json.loads(self.place.mlops("lineage", "1", "--json"))
+        record.runs, record.sensors = ui.runs(), ui.sensors()
+        record.mlflow = mlflow_statuses(self.place.settings.registry_uri)
+        record.made = {asset: ui.made(asset) for asset in ASSETS}
+        record.rollback = ui.stats(record.made["arrival_delay/remediation/rollback"][0].run_id)
+
+    def _start(self, feed_until: str) -> None:
+        self._say(f"dagster dev answers after {self._dev.start(feed_until):.0f} s; the feed ends with {feed_until}")
+
+    def _stop(self) -> None:
+        self.record.stop_seconds.append(self._dev.stop())
+        self._say(f"dagster dev and its services are gone after {self.record.stop_seconds[-1]:.1f} s")
+
+    def _train(self) -> str:
+        config = {"ops": {"arrival_delay__models__model": {"config": INVERTED}}}
+        return self._dev.ui.launch("arrival_delay__train", BAD_DAYS[-1], config)
+
+    def _made(self, name: str) -> list[Made]:
+        return self._dev.ui.made(f"{MODEL}/{name}")
+
+    def _run(self, run_id: str) -> Run:
+        return next(run for run in self._dev.ui.runs() if run.run_id == run_id)
+
+    def _history(self) -> list[dict[str, Any]]:
+        return json.loads(self.place.mlops("history", "--json"))
+
+    def _quiet(self) -> bool:
+        """The feed is at its end, every run is over, and the other sensors have looked since."""
+        runs, sensors = self._dev.ui.runs(), self._dev.ui.sensors()
+        if not all(run.over for run in runs):
+            return False
+        last = max(run.ended or 0.0 for run in runs)
+        fed = "the feed ends" in (sensors["flights__feed"]["ticks"][-1]["skipReason"] or "")
+        return fed and all(sensor["ticks"][-1]["timestamp"] > last for sensor in sensors.values())
+
+    def _metadata(self) -> dict[str, Any]:
+        url = f"{self.place.settings.endpoint_url}/metadata"
+        return httpx.get(url, timeout=5, trust_env=False).json()
+
+    def _champion(self) -> str | None:
+        """Digest of the champion as the server reports it; None when it does not answer or has none."""
+        try:
+            return champion_of(self._metadata())
+        except httpx.TransportError:
+            return None
+
+    def _ask(self) -> dict[str, Any]:
+        """One question to the server; a body of its own each time, so that it is no repetition."""
+        body = {"model": MODEL, "rows": [{**QUESTION, "request_id": f"live-{time.monotonic_ns()}"}]}
+        told = httpx.post(f"{self.place.settings.endpoint_url}/predict", json=body, timeout=5, trust_env=False)
+        assert told.status_code == 200, told.text
+        return told.json()["predictions"][0]
+
+    def _until(self, what: str, true: Callable[[], Any], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            self._tell()
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+            time.sleep(0.5)
+        self._tell()
+        self._say(f"seen: {what}")
+
+    def _tell(self) -> None:
+        """Every run that has ended since the last look. Raises AssertionError when one failed."""
+        for run in self._dev.ui.runs():
+            if run.over and run.run_id not in self._told:
+                self._told.add(run.run_id)
+                seconds = (run.ended or run.created) - run.created
+                self._say(f"  {run.job} {run.partition} {run.status} {seconds:.0f} s, by {run.sensor or 'a person'}")
+                assert run.status != "FAILURE", f"run {run.run_id} of {run.job} failed"
+
+    def _say(self, text: str) -> None:
+        self._print(f"{time.monotonic() - self._began:5.0f} s  {text}")
+
+    def tell(self, text: str) -> None:
+        """Print a line, whatever pytest captures."""
+        self._print(text)
+
+    def _diagnose(self) -> None:
+        self._print(f"--- end of {self.place.log}\n{self._dev.log_tail()}")
+        for log in sorted((self.place.state / "services").glob("*.log")):
+            self._print(f"--- end of {log.name}\n{log.read_text(errors='replace')[-2000:]}")
+        if not self._dev.ui.answers():
+            return
+        for run in self._dev.ui.runs():
+            if run.status == "FAILURE":
+                self._print(f"--- {run.job} {run.partition}\n" + "\n".join(self._dev.ui.failures(run.run_id)))
+        for name, sensor in self._dev.ui.sensors().items():
+            tick = sensor["ticks"][-1] if sensor["ticks"] else {}
+            self._print(f"--- {name}: {tick.get('status')}: {tick.get('skipReason')} {tick.get('error') or ''}")
+
+
+class _Watch:
+    """Looks at the champion all the time and remembers when it changed."""
+
+    def __init__(self, look: Callable[[], str | None]) -> None:
+        self.seen: list[tuple[float, str]] = []
+        self._look = look
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "_Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            digest = self._look()
+            if digest and (not self.seen or self.seen[-1][1] != digest):
+                self.seen.append((time.time(), digest))
+
+
+def champion_of(metadata: dict[str, Any]) -> str | None:
+    """Digest of the champion in what GET /metadata says."""
+    arms = [arm for model in metadata["models"] if model["model"] == MODEL for arm in model["arms"]]
+    return next((arm["digest"] for arm in arms if arm["arm"] == "champion"), None)
+
+
+def mlflow_statuses(url: str) -> dict[str, str]:
+    """Dagster run -> status of its MLflow run, of every run that MLflow's server has."""
+    with httpx.Client(base_url=f"{url}/api/2.0/mlflow", timeout=10, trust_env=False) as client:
+        found = client.get("/experiments/get-by-name", params={"experiment_name": "mlops_assets"}).json()
+        wanted = {"experiment_ids": [found["experiment"]["experiment_id"]], "max_results": 100}
+        told = client.post("/runs/search", json=wanted).json()["runs"]
+    tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in told]
+    return {tag["dagster_run_id"]: run["info"]["status"] for tag, run in zip(tags, told, strict=True)}
