@@ -240,8 +240,12 @@ def _own(settings: Settings, pid: int | None) -> None:
 
 
 def _owned(settings: Settings) -> bool:
+    """True while an owner runs; those that are gone are forgotten, or every run would leave a file."""
     owners = _folder(settings) / "owners"
-    return (owners / KEPT).exists() or any(_running(file) for file in owners.glob("*.json"))
+    gone = [file for file in owners.glob("*.json") if _running(file) is None]
+    for file in gone:
+        file.unlink(missing_ok=True)
+    return (owners / KEPT).exists() or any(owners.glob("*.json"))
 
 
 def watch(settings: Settings) -> None:

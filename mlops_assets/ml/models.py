@@ -6,7 +6,8 @@ the training set (``ml.training``), what a good model is (``ml.evaluation``).
 
 Two fits: the first leaves the last days out, chooses the number of trees on them and gives the scores that are
 evaluated; the second, the released one, repeats it on all rows. Holding two weeks back from the released model would
-cost REFIT_NOTE
+cost 0.0004 to 0.0117 in the next month's log-loss (mean 0.0049; six cut-offs of 2013), a third of what a year of
+retraining gains.
 """
 
 import datetime as dt

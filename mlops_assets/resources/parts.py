@@ -4,6 +4,7 @@ Here: the resources that assets and sensors ask for by name. Belongs here: a rol
 behind a role (``adapters.deployment``). Tests pass the in-memory twins under the same names.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,9 @@ def part(role: str) -> dg.ResourceDefinition:
     def create(context: dg.InitResourceContext) -> Any:
         settings = Settings.from_environment()
         if role in SERVED:
+            # This process too: a run that outlives `dagster dev` by seconds must not lose its servers in mid-day.
             ensure_services(settings, until_pid=owning_process())
+            ensure_services(settings, until_pid=os.getpid())
         return getattr(deployed(settings), role)
 
     return dg.ResourceDefinition(create, description=f"The deployment's {role.replace('_', ' ')}.")

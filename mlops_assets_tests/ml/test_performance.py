@@ -111,3 +111,15 @@ def test_the_challenger_regret_is_the_champions_loss(week: pd.DataFrame) -> None
     assert wins.numbers["brier_difference"] == pytest.approx(-loses.numbers["brier_difference"])  # type: ignore[operator]
     nothing = performance.challenger_regret(ABOUT, rows.iloc[:0], label="is_late", margin=0.005)
     assert nothing.verdict is Verdict.UNKNOWN
+
+
+def test_a_model_that_was_bad_when_it_was_trained_sets_itself_no_bad_standard(
+    reference: DriftReference, week: pd.DataFrame
+) -> None:
+    used_to_it = replace(
+        reference.facts.outcomes,
+        regret=Spread(mean=0.2, deviation=0.1, days=7),
+        gap=Spread(mean=0.18, deviation=0.05, days=7),
+    )
+    lenient = replace(reference, facts=replace(reference.facts, outcomes=used_to_it))
+    assert judge(lenient, broken(week)).verdict is Verdict.ALARM

@@ -1,0 +1,59 @@
+"""The nouns that cross a boundary between two rooms, frozen.
+
+Here: small immutable records and enumerations without behaviour, and their JSON form, by file; all are imported from
+``mlops_assets.contracts``. Belongs here: a type that at least two rooms exchange. Does not: anything that computes,
+reads, writes or knows a framework.
+
+Every digest in this project is a SHA-256 in lower-case hex. Every day is an ISO date of the use case's own
+calendar ("2013-04-01"); every instant is an ISO 8601 UTC time that ends in "Z".
+"""
+
+from mlops_assets.contracts.evidence import (
+    Action,
+    Decision,
+    Evaluation,
+    Gate,
+    Judgement,
+    ReleaseDecision,
+    Step,
+    Verdict,
+)
+from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Training, UseCase
+from mlops_assets.contracts.plain import from_json, to_json, to_plain
+from mlops_assets.contracts.versions import (
+    Arm,
+    ArmStatus,
+    Manifest,
+    ModelVersion,
+    ServerStatus,
+    TableVersion,
+    Transition,
+)
+
+__all__ = [
+    "Action",
+    "Arm",
+    "ArmStatus",
+    "Decision",
+    "Domain",
+    "Evaluation",
+    "Gate",
+    "Gates",
+    "Judgement",
+    "Manifest",
+    "ModelVersion",
+    "Monitoring",
+    "Owner",
+    "Release",
+    "ReleaseDecision",
+    "ServerStatus",
+    "Step",
+    "TableVersion",
+    "Training",
+    "Transition",
+    "UseCase",
+    "Verdict",
+    "from_json",
+    "to_json",
+    "to_plain",
+]

@@ -1,0 +1,119 @@
+"""What was measured and what was concluded: gates, evaluations, verdicts, decisions.
+
+Here: the records that a decision can be replayed from. Belongs here: evidence and conclusions. Does not: how either
+is reached (``ml``).
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Verdict(enum.StrEnum):
+    """What one monitor says of one day."""
+
+    OK = "ok"
+    ALARM = "alarm"
+    UNKNOWN = "unknown"
+    """The evidence is missing or too thin: pauses automation, and is never held against a model."""
+
+
+class Action(enum.StrEnum):
+    """What the decision table can ask for."""
+
+    NOTHING = "nothing"
+    WATCH = "watch"
+    HOLD = "hold"
+    """Quarantine the data and hold: no rollback and no training until the data checks pass again."""
+    RETRAIN = "retrain"
+    ROLL_BACK = "roll_back"
+    FALL_BACK = "fall_back"
+    """No earlier champion exists: answer with the use case's declared fallback and retrain at once."""
+
+
+class Step(enum.StrEnum):
+    """What the release table can ask for, of one candidate version."""
+
+    WAIT = "wait"
+    PAUSE = "pause"
+    """Inconclusive: evidence is missing; nothing moves until it arrives or an operator decides."""
+    TO_SHADOW = "to_shadow"
+    TO_CANARY = "to_canary"
+    TO_CHAMPION = "to_champion"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One gate's answer about one candidate."""
+
+    name: str
+    passed: bool
+    reason: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a candidate showed on days it was not trained on."""
+
+    model_digest: str
+    first_day: str
+    last_day: str
+    rows: int
+    metrics: Mapping[str, float]
+    """auc, log_loss, brier, calibration_error, late_rate, constant_log_loss."""
+    champion_version: int | None
+    champion_metrics: Mapping[str, float]
+    slices: Mapping[str, Mapping[str, float]]
+    """``carrier=UA`` -> rows, auc, log_loss, late_rate."""
+    gates: tuple[Gate, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when every gate passed."""
+        return all(gate.passed for gate in self.gates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """One monitor's verdict on one day, with the numbers it stands on."""
+
+    monitor: str
+    day: str
+    verdict: Verdict
+    reason: str
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    champion_version: int | None = None
+    champion_digest: str | None = None
+    rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the decision table concluded on one day, with everything it looked at."""
+
+    day: str
+    action: Action
+    reason: str
+    evidence: tuple[Judgement, ...] = ()
+    version: int | None = None
+    """The champion it is about."""
+    target_version: int | None = None
+    """Where a rollback goes to."""
+
+    @property
+    def acts(self) -> bool:
+        """True when automation has something to do."""
+        return self.action not in (Action.NOTHING, Action.WATCH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseDecision:
+    """What the release table concluded about one candidate on one day."""
+
+    day: str
+    version: int
+    step: Step
+    reason: str
+    numbers: Mapping[str, float | None] = field(default_factory=dict)

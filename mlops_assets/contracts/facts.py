@@ -1,0 +1,128 @@
+"""The facts of a domain and of a use case, as types.
+
+Here: what one file of ``use_cases`` fills in. Belongs here: a fact that a domain expert or an owner would change.
+Does not: values (``use_cases``), anything learnt from data (``contracts.evidence``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who answers for a group of assets, by role: ``team:data``, ``team:machine-learning`` or ``team:operations``."""
+
+    data: str
+    machine_learning: str
+    operations: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a use case's model is trained. Read by ``ml.models``."""
+
+    params: Mapping[str, Any]
+    """LightGBM parameters; the deterministic ones are added by ``ml.models`` and cannot be switched off."""
+    rounds: int
+    early_stopping_rounds: int
+    validation_days: int
+    """The last days of the window, held out in time order for early stopping and evaluation."""
+    window_days: int | None = None
+    """Days a training set reaches back from its cut-off day; None means all data so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """What a candidate must show on its held-out days before it may be released. Read by ``ml.evaluation``."""
+
+    min_auc: float
+    max_log_loss_ratio: float
+    """Log-loss divided by that of the constant training rate: below 1 means better than knowing nothing."""
+    max_calibration_error: float
+    champion_margin: float
+    """How much worse in log-loss than the champion on the same rows, at the upper end of the day-block interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """How a candidate travels from shadow to champion. Read by ``ml.releases``."""
+
+    shadow_days: int
+    """Full days of outcomes needed in shadow before the canary verdict."""
+    canary_basis_points: int
+    """Share of the traffic that the canary answers, in 1/10,000."""
+    canary_days: int
+    """Full days of outcomes needed in canary before it may become champion."""
+    margin: float
+    """Brier score units: a candidate worse than the champion by more than this is refused."""
+    alpha: float
+    """Chance of refusing an equal canary that the e-process allows itself."""
+    max_days: int
+    """Days in one arm without a conclusion after which the candidate is refused as inconclusive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitoring:
+    """When the monitors speak and how often automation may act. Read by ``ml.monitoring`` and ``ml.policy``."""
+
+    alarms_needed: int
+    """K of K-of-N: days in alarm ..."""
+    alarm_window_days: int
+    """... among the last N judged days."""
+    rollback_margin: float
+    """Brier score units by which the champion must be worse than its predecessor on the same rows."""
+    rollback_min_rows: int
+    retrain_cooldown_days: int
+    retrain_every_days: int
+    """The calendar retrains a challenger this often whatever drift says."""
+    daily_ceiling: int
+    """Automatic actions allowed per day, all kinds together."""
+    drift_engine: str = "alibi-detect"
+    """``alibi-detect`` or ``scipy``: the same statistics under two licences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """The facts of a family of datasets and features that use cases share: its calendar and its owner."""
+
+    name: str
+    timezone: str
+    first_day: str
+    """First day of the calendar."""
+    last_day: str | None
+    """Last day of the calendar; None means open-ended, for live use."""
+    live_from: str
+    """First day with live traffic: everything before is history, landed at once."""
+    owner: Owner
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseCase:
+    """The facts of one prediction problem: data, no behaviour. One file of ``use_cases`` makes one of these."""
+
+    name: str
+    domain: Domain
+    """Whose datasets and features it stands on."""
+    question: str
+    label: str
+    feature_service: str
+    entity_id: str
+    """Column that identifies one decision, e.g. ``flight_id``."""
+    decision_lead_minutes: int
+    slices: tuple[str, ...]
+    """Columns by whose values a candidate is evaluated apart."""
+    fallback_score: float
+    """Answered when there is no champion to answer."""
+    owner: Owner
+    training: Training
+    gates: Gates
+    release: Release
+    monitoring: Monitoring
+    intended_use: str
+    limits: tuple[str, ...]
+
+    @property
+    def timezone(self) -> str:
+        """The calendar's time zone."""
+        return self.domain.timezone
