@@ -11,7 +11,7 @@ import click
 @click.command()
 @click.option("--from", "feed_from", default="2013-01-01", show_default=True, help="First day of history.")
 @click.option("--live-from", default="2013-04-15", show_default=True, help="First live day.")
-@click.option("--until", default="2013-06-30", show_default=True, help="Last day it may take.")
+@click.option("--until", default="2013-05-31", show_default=True, help="Last day it may take.")
 def demo(feed_from: str, live_from: str, until: str) -> None:
     """Play the life of a model on real flights, and check in the running system that it happened."""
     from mlops_assets.demo.stage import perform

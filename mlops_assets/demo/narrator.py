@@ -17,10 +17,13 @@ SENTENCES = {
     "promoted": "version {v} becomes champion: {r}",
     "override": "OVERRIDE by {by}: version {v} is put into {arm}: {r}",
     "refused": "version {v} is refused: {r}",
-    "retired": "version {v} leaves the traffic: {r}",
+    "retired": "version {v} leaves the traffic, another takes its place",
     "rolled_back": "version {v} is ROLLED BACK: {r}",
     "restored": "version {v} answers again (digest {d})",
 }
+
+
+LONGEST = 110
 
 
 @dataclass
@@ -50,9 +53,15 @@ class Narrator:
         for text in found["decision"]:
             decision = from_json(Decision, text)
             if decision.action != "nothing":
-                yield f"{day}: monitoring asks to {str(decision.action).replace('_', ' ')}: {decision.reason}"
+                action = str(decision.action).replace("_", " ")
+                yield f"{day}: monitoring asks to {action}: {shortened(decision.reason)}"
+
+
+def shortened(reason: str) -> str:
+    """A reason on one line of a terminal; the whole of it is in the decision and the history."""
+    return reason if len(reason) <= LONGEST else reason[: LONGEST - 4].rsplit(" ", 1)[0] + " ..."
 
 
 def _sentence(line: Transition) -> str:
-    words = {"v": line.version, "d": line.digest[:12], "r": line.reason, "by": line.by, "arm": line.to_arm}
+    words = {"v": line.version, "d": line.digest[:12], "r": shortened(line.reason), "by": line.by, "arm": line.to_arm}
     return f"{line.day}: {SENTENCES[line.kind].format(**words)}"

@@ -11,6 +11,7 @@ import dagster as dg
 from mlops_assets.adapters.deployment import Deployment
 from mlops_assets.assets.address import MONITORING, RELEASES, REMEDIATION, automation, key, table
 from mlops_assets.contracts import Arm, Evaluation, Manifest, Transition, UseCase, from_json
+from mlops_assets.demo.narrator import shortened
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ def version_lines(use_case: UseCase, deployment: Deployment) -> Iterator[tuple[s
         life = [line for line in lines if line.version == version.version and line.kind != "registered"]
         yield (
             str(version.version),
-            version.digest[:12],
+            version.digest,
             f"{manifest.window_first_day} to {manifest.cutoff_day}",
             f"{manifest.training_rows:,}",
             f"{result.metrics['auc']:.3f}",
             f"{result.metrics['log_loss']:.3f}",
-            manifest.trained_because,
+            shortened(manifest.trained_because),
             "; ".join(f"{line.day} {line.kind}" for line in life) or "registered",
         )

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from mlops_assets.adapters.deployment import Deployment, deployed
 from mlops_assets.adapters.services import ensure_services, stop_services
@@ -92,7 +91,7 @@ def _play(story: Story, use_case: UseCase, deployment: Deployment, dates: Dates,
         try:
             for day in story.play():
                 for line in narrator.news(day):
-                    progress.console.print(line)
+                    _print(progress.console, line)
                 if day:
                     lived = (date.fromisoformat(day) - date.fromisoformat(dates.live_from)).days + 1
                     progress.update(task, description=day, completed=max(lived, 0))
@@ -101,16 +100,21 @@ def _play(story: Story, use_case: UseCase, deployment: Deployment, dates: Dates,
 
 
 def _print_versions(console: Console, use_case: UseCase, deployment: Deployment) -> None:
-    table = Table(title=f"Every version of {use_case.name}")
-    for heading in ("version", "digest", "data", "rows", "AUC", "log-loss", "why it came", "what became of it"):
-        table.add_column(heading, overflow="fold")
-    for line in version_lines(use_case, deployment):
-        table.add_row(*line)
-    console.print(table)
+    console.print(f"\nEvery version of {use_case.name}:")
+    for number, digest, data, rows, auc, log_loss, came, went in version_lines(use_case, deployment):
+        _print(console, f"version {number}  digest {digest}  AUC {auc}  log-loss {log_loss}  {rows} rows, {data}")
+        _print(console, f"    came: {came}")
+        _print(console, f"    then: {went}")
+    console.print()
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, markup=False)
 
 
 def _print_report(console: Console, found: list[Observation], seconds: float) -> int:
     for item in found:
-        console.print(f"{'[green]seen[/]    ' if item.seen else '[red]NOT SEEN[/]'} {item.promise}  ({item.where})")
+        mark = "[green]seen    [/]" if item.seen else "[red]NOT SEEN[/]"
+        console.print(f"{mark} {item.promise}  ({item.where})", soft_wrap=True)
     console.print(f"{seconds:.0f} s. The servers are still up: `make ui` shows this state, `make stop` ends them.")
     return 0 if all(item.seen for item in found) else 1

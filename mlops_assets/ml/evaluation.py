@@ -42,9 +42,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a candidate on ``held_out`` and pass it through the gates.
 
-    ``scores`` (first fit), ``released_scores`` (the bytes to release) and ``champion_scores`` are for the same rows in
-    the frame's order; ``training_rate`` is the true rate of the label among the fitted rows. Days up to
-    ``champion_cutoff_day`` are left out of the comparison: the champion has seen them.
+    ``scores`` (first fit), ``released_scores`` (the bytes to release) and ``champion_scores`` are in the frame's order;
+    ``training_rate`` is the true rate among the fitted rows. Days that the champion has seen are not compared.
     """
     labels, days = held_out[label].to_numpy(np.float64), held_out[day].to_numpy()
     metrics = summary(scores, labels, training_rate)
