@@ -83,7 +83,7 @@ def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinit
     ) -> Iterator[dg.MaterializeResult]:
         version = version_of(releases.registry, use_case, context.partition_key, config.version)
         decision = release_decision_of(artifacts, use_case, version.version, config.day)
-        if decision.step is not STEP_OF[arm]:
+        if decision.step is not STEP_OF[arm] or _is_champion(releases, version):
             context.log.warning(f"version {version.version} stays out of {arm}: {decision.step}: {decision.reason}")
             return
         share = use_case.release.canary_basis_points if arm is Arm.CANARY else 0
@@ -94,6 +94,16 @@ def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinit
         yield dg.MaterializeResult(metadata=_metadata(version, decision))
 
     return enter
+
+
+def _is_champion(releases: Releases, version: ModelVersion) -> bool:
+    """True when a person made the candidate champion after the verdict about it.
+
+    The verdict is stale then. Carried out, it would leave no champion: the refusal of a version that was forced in
+    seconds before had the fallback answer a whole day. Going back from here is the rollback's business.
+    """
+    held = releases.promotions.arms(version.name).get(Arm.CHAMPION)
+    return held is not None and held.version == version.version
 
 
 def _exact_bytes(use_case: UseCase, arm: Arm) -> dg.AssetChecksDefinition:
@@ -144,7 +154,7 @@ def _canary_analysis(use_case: UseCase) -> dg.AssetsDefinition:
         """The conclusion about a candidate: it may become champion, or it is refused and leaves the traffic."""
         version = version_of(releases.registry, use_case, context.partition_key, config.version)
         decision = release_decision_of(artifacts, use_case, version.version, config.day)
-        if decision.step is Step.REFUSE:
+        if decision.step is Step.REFUSE and not _is_champion(releases, version):
             releases.leave(version.name, version.version, version.digest, cause=cause_of(context, decision))
             endpoint.nudge()
         promotes = decision.step is Step.TO_CHAMPION
@@ -191,7 +201,9 @@ def answers_by_version(answered: pd.DataFrame, day: str) -> pd.DataFrame:
     """Answers of a day by arm, version and digest: columns day, arm, version, digest, answers."""
     columns = ["arm", "version", "digest"]
     counts = answered.groupby(columns, dropna=False).size().reset_index(name="answers")
-    return counts.assign(day=day)[["day", *columns, "answers"]]
+    # Without a single answer of a version the column would be one of numbers, which the table's is not.
+    digest = counts["digest"].astype(object).where(counts["digest"].notna(), None)
+    return counts.assign(day=day, digest=digest)[["day", *columns, "answers"]]
 
 
 def version_of(registry: Registry, use_case: UseCase, cutoff_day: str, number: int = 0) -> ModelVersion:

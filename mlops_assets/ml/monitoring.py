@@ -23,8 +23,8 @@ MIN_ROWS = 100
 """Rows of a day below which nothing is judged: a tenth of a normal day."""
 DEVIATIONS = 4.0
 """Standard errors beyond which a mean over days is out of its clean range. Days follow each other, so the usual 2 or 3
-is too few: April to December, 3 gives 34 days of performance alarm and 25 of label drift, 4 gives 12 and 8, most of them
-in the known storms."""
+is too few: April to December, 3 gives 31 days of performance alarm and 25 of label drift, 4 gives 12 and 8, most of
+them in the known storms."""
 _FEWEST_SURE = 10
 """Rows below which contradictions between labels and facts cannot be counted."""
 

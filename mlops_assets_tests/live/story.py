@@ -8,37 +8,26 @@ acts three times: cancels a training, trains a model on inverted labels, promote
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import dagster as dg
 
 from mlops_assets.adapters.source import LandedSource, NycFlights
 from mlops_assets_tests.live.bad_days import bad_day
 from mlops_assets_tests.live.dagster_dev import DagsterDev, Place
-from mlops_assets_tests.live.web_ui import Made, Run
+from mlops_assets_tests.live.model_server import MODEL, Watch, answer_of, champion_at, metadata_of, mlflow_statuses
+from mlops_assets_tests.live.web_ui import PARTITION, Made, Run
 
-MODEL = "arrival_delay"
 FEED_FROM, LIVE_FROM = "2013-02-15", "2013-04-01"
 """Six weeks and a half of history: gates hold with it, and it lands and trains in half a minute."""
 BAD_DAYS = ("2013-04-01", "2013-04-02", "2013-04-03")
-LAST_DAY = "2013-04-05"
-"""The days after the bad ones are the real April's, on which a model of inverted labels shows what it is."""
+LAST_DAY = "2013-04-06"
+"""The days after the bad ones are the real April's, on which a model of inverted labels shows what it is. While the
+last one is lived, ``dagster dev`` is told to end."""
 INVERTED = {"invert_label_share": 0.6, "because": "a live test: most labels inverted on purpose"}
-QUESTION = {
-    "flight_id": "2013-03-31_UA1_EWR_IAH",
-    "carrier": "UA",
-    "origin": "EWR",
-    "dest": "IAH",
-    "distance": 1400,
-    "sched_dep_minute": 600,
-    "sched_elapsed_minutes": 240,
-    "day_of_week": 7,
-    "event_time": "2013-03-31T12:00:00Z",
-}
 ASSETS = (
     "flights/datasets/landing",
     "arrival_delay/monitoring/decision",
@@ -77,6 +66,8 @@ class Record:
     """Instant (epoch seconds) and digest of every change of champion that the server showed after the restart."""
     rollback: dict[str, Any] = field(default_factory=dict)
     """Instants of the rollback's run."""
+    last_day: dict[str, Any] = field(default_factory=dict)
+    """What the instance kept of the last day, in the middle of which ``dagster dev`` was told to end."""
     stop_seconds: list[float] = field(default_factory=list)
 
 
@@ -97,7 +88,7 @@ class Story:
             self._restart()
             self._rolled_back()
             self._look()
-            self._stop()
+            self._stop_in_the_middle_of_a_day()
         except BaseException as error:
             self._say(f"FAILED: {error}")
             self._diagnose()
@@ -114,6 +105,7 @@ class Story:
         self.record.digests["first"] = self._champion() or ""
         self.record.answers["first"] = self._ask()
         self._until("a retrain by the sensor", lambda: self._made("remediation/retrain"), 150)
+        self._say(f"  because {self._made('remediation/retrain')[0].facts['reason']}")
         self._until("quiet after the bad days", self._quiet, 120)
 
     def _bad_champion(self) -> None:
@@ -142,15 +134,32 @@ class Story:
         self.record.sensors_after = self._dev.ui.sensors()
 
     def _rolled_back(self) -> None:
-        with _Watch(self._champion) as watch:
+        with Watch(self._champion) as watch:
             self._until("a rollback by the sensor", lambda: self._made("remediation/rollback"), 150)
             self.record.answers["after"] = self._ask()
-            self._until("quiet after the rollback", self._quiet, 120)
+            rolled = self._made("remediation/rollback")[0]
+            self._say(f"  because {rolled.facts['reason']}")
+            self._until("the day after", lambda: self._decided() > rolled.partition, 90)
         self.record.champions = watch.seen
+
+    def _stop_in_the_middle_of_a_day(self) -> None:
+        self._until(f"{LAST_DAY} is lived", lambda: self._lives(LAST_DAY), 60)
+        self._stop()
+        with dg.DagsterInstance.from_config(str(self.place.home)) as instance:
+            (run,) = instance.get_runs(dg.RunsFilter(job_name="flights__day", tags={PARTITION: LAST_DAY}))
+            event = instance.get_latest_materialization_event(dg.AssetKey(ASSETS[0].split("/")))
+        landed = event.asset_materialization if event else None
+        facts = {name: value.value for name, value in landed.metadata.items()} if landed else {}
+        self.record.last_day = {"status": run.status.value, "day": landed and landed.partition, **facts}
+
+    def _lives(self, day: str) -> bool:
+        """A run of the day works since more than two seconds: requests are being sent."""
+        runs = [run for run in self._dev.ui.runs() if run.partition == day and run.started]
+        return any(time.time() - (run.started or 0.0) > 2 for run in runs)
 
     def _look(self) -> None:
         record, ui = self.record, self._dev.ui
-        record.metadata = self._metadata()
+        record.metadata = metadata_of(self.place.settings.endpoint_url)
         record.history = self._history()
         record.lineage = json.loads(self.place.mlops("lineage", "1", "--json"))
         record.runs, record.sensors = ui.runs(), ui.sensors()
@@ -172,6 +181,10 @@ class Story:
     def _made(self, name: str) -> list[Made]:
         return self._dev.ui.made(f"{MODEL}/{name}")
 
+    def _decided(self) -> str:
+        """The last day that was judged."""
+        return self._made("monitoring/decision")[-1].partition
+
     def _run(self, run_id: str) -> Run:
         return next(run for run in self._dev.ui.runs() if run.run_id == run_id)
 
@@ -187,23 +200,11 @@ class Story:
         fed = "the feed ends" in (sensors["flights__feed"]["ticks"][-1]["skipReason"] or "")
         return fed and all(sensor["ticks"][-1]["timestamp"] > last for sensor in sensors.values())
 
-    def _metadata(self) -> dict[str, Any]:
-        url = f"{self.place.settings.endpoint_url}/metadata"
-        return httpx.get(url, timeout=5, trust_env=False).json()
-
     def _champion(self) -> str | None:
-        """Digest of the champion as the server reports it; None when it does not answer or has none."""
-        try:
-            return champion_of(self._metadata())
-        except httpx.TransportError:
-            return None
+        return champion_at(self.place.settings.endpoint_url)
 
     def _ask(self) -> dict[str, Any]:
-        """One question to the server; a body of its own each time, so that it is no repetition."""
-        body = {"model": MODEL, "rows": [{**QUESTION, "request_id": f"live-{time.monotonic_ns()}"}]}
-        told = httpx.post(f"{self.place.settings.endpoint_url}/predict", json=body, timeout=5, trust_env=False)
-        assert told.status_code == 200, told.text
-        return told.json()["predictions"][0]
+        return answer_of(self.place.settings.endpoint_url)
 
     def _until(self, what: str, true: Callable[[], Any], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -242,43 +243,3 @@ class Story:
         for name, sensor in self._dev.ui.sensors().items():
             tick = sensor["ticks"][-1] if sensor["ticks"] else {}
             self._print(f"--- {name}: {tick.get('status')}: {tick.get('skipReason')} {tick.get('error') or ''}")
-
-
-class _Watch:
-    """Looks at the champion all the time and remembers when it changed."""
-
-    def __init__(self, look: Callable[[], str | None]) -> None:
-        self.seen: list[tuple[float, str]] = []
-        self._look = look
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "_Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.1):
-            digest = self._look()
-            if digest and (not self.seen or self.seen[-1][1] != digest):
-                self.seen.append((time.time(), digest))
-
-
-def champion_of(metadata: dict[str, Any]) -> str | None:
-    """Digest of the champion in what GET /metadata says."""
-    arms = [arm for model in metadata["models"] if model["model"] == MODEL for arm in model["arms"]]
-    return next((arm["digest"] for arm in arms if arm["arm"] == "champion"), None)
-
-
-def mlflow_statuses(url: str) -> dict[str, str]:
-    """Dagster run -> status of its MLflow run, of every run that MLflow's server has."""
-    with httpx.Client(base_url=f"{url}/api/2.0/mlflow", timeout=10, trust_env=False) as client:
-        found = client.get("/experiments/get-by-name", params={"experiment_name": "mlops_assets"}).json()
-        wanted = {"experiment_ids": [found["experiment"]["experiment_id"]], "max_results": 100}
-        told = client.post("/runs/search", json=wanted).json()["runs"]
-    tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in told]
-    return {tag["dagster_run_id"]: run["info"]["status"] for tag, run in zip(tags, told, strict=True)}
