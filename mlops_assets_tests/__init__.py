@@ -1,1 +1,1 @@
-"""The tests: same rooms as the package. Fast by default; ``integration`` needs real parts, ``live`` needs dagster dev."""
+"""The tests, in the rooms of the package. ``integration`` needs real parts, ``live`` needs dagster dev."""

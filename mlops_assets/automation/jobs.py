@@ -19,7 +19,6 @@ from mlops_assets.assets.address import (
     key,
 )
 from mlops_assets.assets.datasets import STATIC_DATASETS
-from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Domain, UseCase
 
 STATIC, HISTORY, DAY = "static", "history", "day"
@@ -55,10 +54,7 @@ def use_case_jobs(use_case: UseCase) -> dict[str, Any]:
         HOLD: _remedies(use_case, "quarantine", "incident"),
     }
 
-    return {
-        name: dg.define_asset_job(automation(use_case, name), selection)
-        for name, selection in selections.items()
-    }
+    return {name: dg.define_asset_job(automation(use_case, name), selection) for name, selection in selections.items()}
 
 
 def _remedies(use_case: UseCase, *names: str) -> dg.AssetSelection:

@@ -123,9 +123,7 @@ def load_bundle(
         raise BundleRefused(f"the files in {folder.name[:12]} have digest {found}, wanted {digest}")
     try:
         signature = decode_signature(files[SIGNATURE_FILE])
-        booster = Booster(
-            files[MODEL_FILE], features=len(signature.features), trees=signature.trees, threads=threads
-        )
+        booster = Booster(files[MODEL_FILE], features=len(signature.features), trees=signature.trees, threads=threads)
         _prove(signature, booster, model)
         _rehearse(signature, booster, transformations)
     except BundleRefused:

@@ -220,5 +220,3 @@ def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRe
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:
     told = ("request_id", "entity_id", "score", "arm", "version", "digest")
     return [{name: getattr(records[row.request_id], name) for name in told} for row in request.rows]
-
-

@@ -19,9 +19,7 @@ _NAMED = re.compile(r"^Object (?P<how>contains unknown|missing required) field `
 _LONGEST_NAME = 80
 
 
-def explain(
-    error: Exception, prefix: str, hint: Callable[[str], str], non_finite: tuple[str, str] | None
-) -> Refusal:
+def explain(error: Exception, prefix: str, hint: Callable[[str], str], non_finite: tuple[str, str] | None) -> Refusal:
     """The refusal for a decoder's error.
 
     ``prefix`` is where in the body the decoded part lies, ``hint(name)`` says what a field should hold, and

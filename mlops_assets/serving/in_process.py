@@ -67,5 +67,3 @@ class InProcessEndpoint(Endpoint):
         if isinstance(outcome, Refusal):
             raise EndpointRefused(outcome.status, outcome.field, outcome.message)
         return outcome
-
-

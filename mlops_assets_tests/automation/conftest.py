@@ -25,9 +25,7 @@ class Stage:
 
     def tick(self, name: str) -> tuple[list[dg.RunRequest], str]:
         """The requests of one tick and the reason it gave for none."""
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=self._definitions
-        )
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=self._definitions)
         found = self._definitions.get_sensor_def(name).evaluate_tick(context)
         self.cursor = found.cursor
         return list(found.run_requests or []), found.skip_message or ""
