@@ -48,7 +48,7 @@ class StateOnlineStore(SqliteOnlineStore):
 
     @staticmethod
     def _get_db_path(config: RepoConfig) -> str:
-        chosen = config.online_store.path
+        chosen = getattr(config.online_store, "path", None)
         path = Path(chosen) if chosen else Settings.from_environment().features / "online.db"
         path.parent.mkdir(parents=True, exist_ok=True)
         return str(path)

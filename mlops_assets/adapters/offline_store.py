@@ -109,7 +109,7 @@ class DeltaOfflineStore(OfflineStore):
         """
         if not isinstance(entity_df, pd.DataFrame):
             raise TypeError("give the decisions as a frame: entity queries in SQL are not supported")
-        entities = entity_df.reset_index(drop=True)
+        entities = pd.DataFrame(entity_df).reset_index(drop=True)
         tables = _Pinned(config)
         at = entities[EVENT_TIMESTAMP]
         metadata = RetrievalMetadata(
@@ -172,7 +172,7 @@ class _Pinned:
     """The tables of a deployment, at the versions that were pinned when the retrieval was asked for."""
 
     def __init__(self, config: RepoConfig) -> None:
-        self._tables = DeltaTables(config.offline_store.tables or Settings.from_environment().tables)
+        self._tables = DeltaTables(getattr(config.offline_store, "tables", None) or Settings.from_environment().tables)
         self._versions = PINS.get()
 
     def rows(self, source: Any, columns: list[str], first: datetime | None, last: datetime | None) -> pa.Table:
@@ -223,7 +223,7 @@ def point_in_time(
 
 def _side(view: FeatureView, columns: list[str], tables: _Pinned, span: tuple[Any, Any]) -> pa.Table:
     """The snapshots of a view that a row with a time in ``span`` can meet."""
-    source = view.batch_source
+    source: Any = view.batch_source
     first = span[0] - view.ttl if view.ttl else None
     rows = tables.rows(source, [*columns, source.timestamp_field], first, span[1])
     return rows.append_column("__at", _microseconds(rows[source.timestamp_field]))

@@ -148,7 +148,8 @@ class MemoryTables(Tables):
 
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables."""
-        commits = [{"version": n, **commit} for n, (_, commit) in enumerate(self._versions.get(table, []))]
+        written = enumerate(self._versions.get(table, []))
+        commits: list[Mapping[str, Any]] = [{"version": n, **commit} for n, (_, commit) in written]
         return commits[::-1][:limit]
 
 
