@@ -238,12 +238,18 @@ class DeltaTables(Tables):
             raise TableMissing(f"{missing(table, version)}: {error}") from error
 
     def _create(self, table: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
-        """An empty table where there is none. Two creators at once make one table."""
+        """An empty table where there is none. Of two creators at once one makes it, the other is told and goes on."""
         from deltalake import DeltaTable
+        from deltalake.exceptions import CommitFailedError
 
-        if not self._exists(table):
+        if self._exists(table):
+            return
+        try:
             partition = [DAY] if partitioned else None
             DeltaTable.create(self._path(table), arrow_schema(rows), mode="ignore", partition_by=partition)
+        except CommitFailedError:
+            if not self._exists(table):
+                raise
 
     def _commit(
         self, table: str, delta: "DeltaTable", rows: pd.DataFrame, where: str, commit: Mapping[str, str]
