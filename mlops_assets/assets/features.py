@@ -17,6 +17,7 @@ from mlops_assets.assets.datasets import schema
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
 from mlops_assets.contracts import Domain
 from mlops_assets.ml.features import VIEWS, compute, hours_of
+from mlops_assets.ml.schedules import local_day
 
 
 def build_features(domain: Domain) -> list[Any]:
@@ -50,7 +51,7 @@ def _view(domain: Domain, spec: ViewSpec) -> dg.AssetsDefinition:
         days = days_of(context)
         first = shift(days[0], -view.lookback_days)
         inputs = {name: tables.read(table(domain, DATASETS, name), first, days[-1]) for name in view.inputs}
-        rows = with_day(compute(spec.name, inputs, hours_of(days)), domain)
+        rows = with_day(compute(spec.name, inputs, hours_of(days)))
         version = tables.replace(table(domain, FEATURES, spec.name), rows, days, {"dagster_run_id": context.run_id})
         return dg.MaterializeResult(
             metadata={
@@ -64,10 +65,9 @@ def _view(domain: Domain, spec: ViewSpec) -> dg.AssetsDefinition:
     return snapshots
 
 
-def with_day(rows: pd.DataFrame, domain: Domain) -> pd.DataFrame:
+def with_day(rows: pd.DataFrame) -> pd.DataFrame:
     """Snapshots with the local day they belong to."""
-    local = rows["event_timestamp"].dt.tz_convert(domain.timezone)
-    return rows.assign(day=local.dt.strftime("%Y-%m-%d"))
+    return rows.assign(day=local_day(rows["event_timestamp"]))
 
 
 def _online_store(domain: Domain, views: list[ViewSpec]) -> dg.AssetsDefinition:
