@@ -19,7 +19,7 @@ from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets_tests.live.web_ui import WebUi
 
 START_SECONDS = 90
-END_SECONDS = 60
+END_SECONDS = 45
 LOG_TAIL_LINES = 60
 
 
@@ -80,7 +80,6 @@ class Place:
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_DISABLE_TELEMETRY": "1",
             "FEAST_USAGE": "False",
-            "OMP_WAIT_POLICY": "passive",
             "PYTHONWARNINGS": "ignore",
         }
 

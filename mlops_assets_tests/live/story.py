@@ -106,13 +106,18 @@ class Story:
         self.record.answers["first"] = self._ask()
         self._until("a retrain by the sensor", lambda: self._made("remediation/retrain"), 150)
         self._say(f"  because {self._made('remediation/retrain')[0].facts['reason']}")
-        self._until("quiet after the bad days", self._quiet, 180)
+        self._until("quiet after the bad days", self._quiet, 120)
 
     def _bad_champion(self) -> None:
-        self.record.canceled_run = self._canceled_training()
+        self.record.canceled_run = self._train()
+        self._until(
+            "the training's MLflow run", lambda: "mlflow/run_id" in self._run(self.record.canceled_run).tags, 60
+        )
+        self._dev.ui.terminate(self.record.canceled_run)
+        self._until("the end of the canceled training", lambda: self._run(self.record.canceled_run).over, 30)
         trained = self._train()
-        self._until("a version of inverted labels", lambda: self._run(trained).over, 90)
-        self._until("its refusal", self._quiet, 90)
+        self._until("a version of inverted labels", lambda: self._run(trained).over, 60)
+        self._until("its refusal", self._quiet, 60)
         self.record.bad_version = max(line["version"] for line in self._history())
         words = ("--by", "live-test", "--reason", "force it in, to see the sensor roll it back")
         self._say(self.place.mlops("promote", str(self.record.bad_version), *words).strip())
@@ -121,20 +126,6 @@ class Story:
         )
         self.record.digests["bad"] = self._champion() or ""
         self.record.answers["bad"] = self._ask()
-
-    def _canceled_training(self) -> str:
-        """A training that a person cancels while it is tracked in MLflow; the run's id.
-
-        Dagster interrupts a run by a signal, and Python drops the exception of a signal that arrives in a finalizer:
-        now and then a cancellation is lost. A person would click again, and so does this.
-        """
-        run_id = self._train()
-        self._until("the MLflow run of a training", lambda: "mlflow/run_id" in self._run(run_id).tags, 60)
-        while not self._run(run_id).over:
-            self._dev.ui.terminate(run_id)
-            time.sleep(1.5)
-        self._tell()
-        return run_id if self._run(run_id).status == "CANCELED" else self._canceled_training()
 
     def _restart(self) -> None:
         self.record.runs_before, self.record.sensors_before = self._dev.ui.runs(), self._dev.ui.sensors()

@@ -143,9 +143,7 @@ def test_mlflow_tells_the_ending_of_every_dagster_run(record: Record) -> None:
     assert record.mlflow[record.canceled_run] == "KILLED"
     tracked = {run.run_id for run in record.runs if "mlflow/run_id" in run.tags}
     assert tracked == set(record.mlflow)
-    endings = Counter(record.mlflow.values())
-    assert set(endings) == {"FINISHED", "KILLED"}
-    assert (endings["FINISHED"] >= 3, endings["KILLED"]) == (True, 1)
+    assert Counter(record.mlflow.values()) == {"FINISHED": 3, "KILLED": 1}
 
 
 def test_no_run_failed_and_nobody_was_canceled_but_by_hand(record: Record) -> None:

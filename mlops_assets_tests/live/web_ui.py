@@ -129,9 +129,9 @@ class WebUi:
         assert told["__typename"] == "LaunchRunSuccess", told
         return told["run"]["runId"]
 
-    def terminate(self, run_id: str) -> bool:
-        """Click on "Terminate"; False when the run was over already."""
-        return self.ask(TERMINATE, id=run_id)["__typename"] == "TerminateRunSuccess"
+    def terminate(self, run_id: str) -> None:
+        told = self.ask(TERMINATE, id=run_id)
+        assert told["__typename"] == "TerminateRunSuccess", told
 
 
 def _run(told: dict[str, Any]) -> Run:
