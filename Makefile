@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY ?= passive
 .PHONY: help setup demo ui test test-fast test-integration test-live lint types lock stop clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv from the hashed lock
 
@@ -47,6 +47,9 @@ lint: setup ## ruff and the direction of imports
 
 types: setup ## pyright on the floors below assets
 	$(BIN)/pyright
+
+bench-%: setup ## measure beside peers: writes docs/benchmarks/
+	$(BIN)/python -m benchmarks.$*
 
 lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --quiet \
