@@ -25,7 +25,7 @@ from mlops_assets.assets.files import put_training_set, training_set_path
 from mlops_assets.assets.partitions import calendar, shift, training_window
 from mlops_assets.contracts import EntityQuery, FilePointer, TableVersion, TrainingSetManifest, UseCase, to_plain
 from mlops_assets.ml.bundles import digest_of
-from mlops_assets.ml.datasets import content_digest
+from mlops_assets.ml.digests import content_digest
 from mlops_assets.ml.training import entity_query, freeze
 
 

@@ -9,7 +9,7 @@ from mlops_assets.adapters.documents import training_set_of as registered_traini
 from mlops_assets.assets.address import MODELS, TRAINING, key
 from mlops_assets.assets.files import FrozenRowsChanged, put_training_set, training_set_of
 from mlops_assets.contracts import to_json
-from mlops_assets.ml.datasets import content_digest
+from mlops_assets.ml.digests import content_digest
 from mlops_assets.ml.training import asked, freeze, thaw
 from mlops_assets_tests.conftest import FIRST, LAST, Twins, why
 
