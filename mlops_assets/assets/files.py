@@ -58,6 +58,13 @@ def training_set_of(artifacts: Artifacts, use_case: UseCase, cutoff_day: str) ->
     return manifest, rows
 
 
+def newest_training_set(artifacts: Artifacts, use_case: UseCase) -> TrainingSetManifest | None:
+    """The manifest of the latest cut-off day that has one."""
+    root = folder(use_case, "training", "training_set", "")
+    days = [path.split("/")[0] for path in artifacts.list(root.rstrip("/")) if path.endswith("/manifest.json")]
+    return _find(artifacts, f"{root}{max(days)}/manifest.json", TrainingSetManifest) if days else None
+
+
 def put_judgement(artifacts: Artifacts, use_case: UseCase, judgement: Judgement) -> None:
     """Keep one monitor's verdict on one day."""
     path = f"{folder(use_case, 'monitoring', judgement.monitor, judgement.day)}.json"

@@ -8,6 +8,7 @@ Frozen means: the file is in the DVC remote, read back from there, before the as
 names the file's digest, every table with the version that was read, and the query.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -15,23 +16,27 @@ import pandas as pd
 
 from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.content_store import ContentStore
+from mlops_assets.adapters.documents import training_set_of
 from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.provenance import read_provenance
-from mlops_assets.adapters.registry import utc_now
-from mlops_assets.adapters.tables import Tables
+from mlops_assets.adapters.registry import Registry, utc_now
+from mlops_assets.adapters.tables import TableMissing, Tables
 from mlops_assets.adapters.training_sets import rows_at
 from mlops_assets.assets.address import DATASETS, FEATURE_VIEWS, FEATURES, TRAINING, group, key, table
-from mlops_assets.assets.files import put_training_set, training_set_path
+from mlops_assets.assets.files import newest_training_set, put_training_set, training_set_path
 from mlops_assets.assets.partitions import calendar, shift, training_window
 from mlops_assets.contracts import EntityQuery, FilePointer, TableVersion, TrainingSetManifest, UseCase, to_plain
 from mlops_assets.ml.bundles import digest_of
 from mlops_assets.ml.digests import content_digest
 from mlops_assets.ml.training import entity_query, freeze
 
+ROWS_ARE_CURRENT = "rows_are_current"
+GONE = "(its pinned version is gone)"
+
 
 def build_training(use_case: UseCase) -> list[Any]:
-    """The training assets of a use case."""
-    return [_training_set(use_case)]
+    """The training assets of a use case, and their check against the tables of today."""
+    return [_training_set(use_case), _rows_are_current(use_case)]
 
 
 def inputs_of(use_case: UseCase) -> list[tuple[str, str]]:
@@ -80,6 +85,65 @@ def _training_set(use_case: UseCase) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def _rows_are_current(use_case: UseCase) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(use_case, TRAINING, "training_set"),
+        name=ROWS_ARE_CURRENT,
+        # After them in the job of a day, or it would look at yesterday's tables.
+        additional_deps=[key(use_case.domain, stage, name) for stage, name in inputs_of(use_case)],
+        description=(
+            "No day has changed since it was trained on, in the training sets of the versions that hold an arm and in "
+            "the newest one. Dagster's own staleness stops at 100 upstream partitions."
+        ),
+    )
+    def rows_are_current(
+        tables: dg.ResourceParam[Tables], artifacts: dg.ResourceParam[Artifacts], registry: dg.ResourceParam[Registry]
+    ) -> dg.AssetCheckResult:
+        watched = watched_training_sets(use_case, artifacts, registry)
+        changed = {name: changed_since(tables, manifest) for name, manifest in watched.items()}
+        changed = {name: by_table for name, by_table in changed.items() if by_table}
+        return dg.AssetCheckResult(
+            passed=not changed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(f"{name}: {told(by_table)}" for name, by_table in changed.items()) or None,
+            metadata={"looked_at": dg.MetadataValue.json(list(watched)), "changed": dg.MetadataValue.json(changed)},
+        )
+
+    return rows_are_current
+
+
+def watched_training_sets(
+    use_case: UseCase, artifacts: Artifacts, registry: Registry
+) -> dict[str, TrainingSetManifest]:
+    """Whose training set, in words -> its manifest: of every version that holds an arm, and the newest."""
+    held = sorted(registry.model(use_case.name).aliases.items())
+    behind = {f"{arm} (version {number})": training_set_of(registry, use_case.name, number) for arm, number in held}
+    newest = newest_training_set(artifacts, use_case)
+    named = {**behind, f"newest ({newest.cutoff_day})": newest} if newest else behind
+    return {name: manifest for name, manifest in named.items() if manifest}
+
+
+def changed_since(tables: Tables, manifest: TrainingSetManifest) -> dict[str, list[str]]:
+    """Table -> days of the window whose rows are others now than at the pinned version; only tables that have some.
+
+    A version that is gone cannot be compared: its table stands with the word GONE in place of days.
+    """
+    found = {pinned.table: _changed(tables, pinned) for pinned in manifest.tables}
+    return {name: days for name, days in found.items() if days}
+
+
+def _changed(tables: Tables, pinned: TableVersion) -> list[str]:
+    try:
+        return tables.changed_days(pinned.table, pinned.version, pinned.first_day, pinned.last_day)
+    except TableMissing:
+        return [GONE]
+
+
+def told(changed: Mapping[str, list[str]]) -> str:
+    """Changed days in words."""
+    return ", ".join(f"{name} changed on {' '.join(days)}" for name, days in changed.items())
 
 
 def first_day(use_case: UseCase, cutoff_day: str) -> str:

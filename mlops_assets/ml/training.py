@@ -97,7 +97,7 @@ def freeze(frame: pd.DataFrame) -> tuple[bytes, str]:
     """A frame as Parquet bytes that are the same for the same rows, with their digest.
 
     Returns (content, SHA-256 of the content). The writer's version is part of the bytes: under another pyarrow
-    compare ``ml.datasets.content_digest``, which is not.
+    compare ``ml.digests.content_digest``, which is not.
     """
     import pyarrow as pa
     from pyarrow import parquet

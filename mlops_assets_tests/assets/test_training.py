@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
+import dagster as dg
 import pandas as pd
 import pytest
 
 from mlops_assets.adapters.documents import training_set_of as registered_training_set
-from mlops_assets.assets.address import MODELS, TRAINING, key
+from mlops_assets.adapters.source import RawDay
+from mlops_assets.assets.address import DATASETS, MODELS, TRAINING, key
 from mlops_assets.assets.files import FrozenRowsChanged, put_training_set, training_set_of
+from mlops_assets.assets.training import GONE, build_training
 from mlops_assets.contracts import to_json
 from mlops_assets.ml.digests import content_digest
 from mlops_assets.ml.training import asked, freeze, thaw
-from mlops_assets_tests.conftest import FIRST, LAST, Twins, why
+from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, checks_of, why
 
 
 def frozen(twins: Twins):
@@ -116,3 +119,66 @@ def test_the_same_tables_give_the_same_file_and_another_table_version_another(li
     other, _ = frozen(lived)
     assert other.digest != before.digest
     assert lived.memory.content_store.pull(before.file, before.digest)
+
+
+def current(twins: Twins):
+    """What the check says now."""
+    (check,) = [c for c in build_training(twins.use_case) if isinstance(c, dg.AssetChecksDefinition)]
+    memory = twins.memory
+    return check(tables=memory.tables, artifacts=memory.artifacts, registry=memory.registry)
+
+
+def land_again(twins: Twins, day: str, raw: RawDay) -> None:
+    """Land a day, and make its arrivals again."""
+    twins.source.land(day, raw)
+    twins.materialize([key(twins.domain, DATASETS, "arrivals")], day)
+
+
+def test_a_day_that_was_corrected_after_the_training_is_named(lived):
+    assert current(lived).passed
+    raw = lived.source.day(FIRST)
+    land_again(lived, FIRST, replace(raw, arrivals=raw.arrivals.iloc[1:]))  # one flight did not land after all
+    told = current(lived)
+    assert not told.passed
+    assert told.severity is dg.AssetCheckSeverity.WARN
+    assert told.metadata["changed"].value == {
+        "champion (version 1)": {"flights/datasets/arrivals": [FIRST]},
+        f"newest ({LAST})": {"flights/datasets/arrivals": [FIRST]},
+    }
+    assert f"flights/datasets/arrivals changed on {FIRST}" in told.description
+
+
+def test_a_day_landed_again_unchanged_leaves_the_training_sets_current(lived):
+    versions = lived.memory.tables.version("flights/datasets/arrivals")
+    land_again(lived, FIRST, lived.source.day(FIRST))
+    assert lived.memory.tables.version("flights/datasets/arrivals") > versions
+    assert current(lived).passed
+
+
+def test_a_day_after_the_window_does_not_count(lived):
+    raw = lived.source.day(LIVE[1])
+    land_again(lived, LIVE[1], replace(raw, arrivals=raw.arrivals.iloc[1:]))
+    assert current(lived).passed
+
+
+def test_a_pinned_version_that_is_gone_is_not_called_current(lived):
+    manifest, content = frozen(lived)
+    lost = replace(manifest, tables=(replace(manifest.tables[0], version=999), *manifest.tables[1:]))
+    put_training_set(lived.memory.artifacts, lived.use_case, lost, content)
+    told = current(lived)
+    assert told.metadata["changed"].value == {f"newest ({LAST})": {"flights/datasets/flights": [GONE]}}
+    assert not told.passed
+
+
+def test_the_job_of_a_day_asks_whether_training_sets_are_current_after_the_day_has_landed(life):
+    run = life.runs[LIVE[0]]
+    assert checks_of(run)["training_set/rows_are_current"] is True
+    ended = [event.step_key for event in run.all_events if event.event_type_value == "STEP_SUCCESS"]
+    place = {name: next(n for n, step in enumerate(ended) if name in step) for name in ("arrivals", "rows_are_current")}
+    assert place["arrivals"] < place["rows_are_current"]
+
+
+def test_before_the_first_training_there_is_nothing_to_be_stale(twins):
+    told = current(twins)
+    assert told.passed
+    assert told.metadata["looked_at"].value == []
