@@ -91,10 +91,24 @@ def rows_of(
 
 def files_by_day(delta: "DeltaTable") -> dict[str, frozenset[str]]:
     """Day -> the data files that hold its rows; from the log alone."""
-    import pyarrow as pa
-
-    actions = pa.table(delta.get_add_actions(flatten=True)).to_pydict()
     files: dict[str, set[str]] = {}
-    for day, path in zip(actions.get(f"partition.{DAY}", ()), actions["path"], strict=False):
+    for day, path, _ in _files(delta):
         files.setdefault(day, set()).add(path)
     return {day: frozenset(paths) for day, paths in files.items()}
+
+
+def rows_by_day(delta: "DeltaTable") -> dict[str, int]:
+    """Day -> number of its rows; from the log alone, as every writer of ours records it."""
+    counts: dict[str, int] = {}
+    for day, _, rows in _files(delta):
+        counts[day] = counts.get(day, 0) + rows
+    return counts
+
+
+def _files(delta: "DeltaTable") -> list[tuple[str, str, int]]:
+    """(day, path, rows) of every data file of a daily table."""
+    import pyarrow as pa
+
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    columns = (f"partition.{DAY}", "path", "num_records")
+    return list(zip(*(actions[name].to_pylist() for name in columns), strict=True))

@@ -103,6 +103,11 @@ class MemoryTables(Tables):
             return []
         return sorted(self.read(table, version=version)[DAY].unique())
 
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """As in Tables."""
+        days = self.read(table, first_day, last_day, columns=[DAY])[DAY] if table in self._versions else pd.Series([])
+        return {str(day): int(rows) for day, rows in days.value_counts().sort_index().items()}
+
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables."""
         written = enumerate(self._versions.get(table, []))

@@ -112,6 +112,10 @@ class Tables(abc.ABC):
         """The days that have rows, in order; empty without the table."""
 
     @abc.abstractmethod
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """Day -> number of its rows now, of the days that have any; empty without the table."""
+
+    @abc.abstractmethod
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """What each version was written with, newest first: ``version`` and the entries of ``commit``."""
 
@@ -206,6 +210,11 @@ class DeltaTables(Tables):
         if not delta.exists(self._path(table)):
             return []
         return sorted({partition[DAY] for partition in self._open(table, version).partitions() if DAY in partition})
+
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """As in Tables; from the log alone."""
+        counts = delta.rows_by_day(self._open(table)) if delta.exists(self._path(table)) else {}
+        return {day: rows for day, rows in sorted(counts.items()) if (first_day or day) <= day <= (last_day or day)}
 
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables; with Delta's own entries (``timestamp``, ``operationMetrics``) beside them."""

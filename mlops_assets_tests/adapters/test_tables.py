@@ -217,6 +217,15 @@ def test_reading_takes_days_and_columns(tables: Tables) -> None:
     assert tables.read(NAME, D2, D2, columns=["value"]).to_dict("list") == {"value": [2.0]}
 
 
+def test_rows_are_counted_by_day(tables: Tables) -> None:
+    assert tables.row_counts(NAME) == {}
+    tables.replace(NAME, many(rows(D3, 3), rows(D1, 1, 2)), [D1, D2, D3], {})
+    assert tables.row_counts(NAME) == {D1: 2, D3: 1}
+    assert tables.row_counts(NAME, D2, D3) == {D3: 1}
+    tables.replace(NAME, rows(D1, 1), [D1, D3], {})
+    assert tables.row_counts(NAME) == {D1: 1}
+
+
 def test_rows_come_by_day_and_as_they_were_written(tables: Tables) -> None:
     values = np.random.default_rng(1).permutation(500)
     tables.replace(NAME, many(rows(D2, *values[250:]), rows(D1, *values[:250])), [D1, D2], {})
