@@ -5,7 +5,7 @@ Does not: names of tables, retries (``adapters.conflicts``), types of columns (`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -59,10 +59,38 @@ def commit(table: str, delta: "DeltaTable", rows: pd.DataFrame, where: str, said
         pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
         mode="overwrite",
         predicate=where,
-        schema_mode="merge" if set(rows.columns) - set(known.columns) else None,
+        schema_mode=_mode(rows, known),
         commit_properties=CommitProperties(custom_metadata=dict(said)),
     )
     return delta.version()
+
+
+def append(table: str, delta: "DeltaTable", rows: pd.DataFrame, said: Mapping[str, str]) -> None:
+    """Add rows to this snapshot. Raises CommitFailedError when anybody else appended to it since.
+
+    Appends of Delta do not see each other, and two of the same row left it twice. An application transaction makes
+    them: of two that name the same application on one snapshot the second is refused, whatever its number.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, Transaction, write_deltalake
+
+    known = empty(delta)
+    fit(table, rows, dict(known.dtypes))
+    alone = Transaction(APPENDS, delta.version() + 1)
+    write_deltalake(
+        delta,
+        pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
+        mode="append",
+        schema_mode=_mode(rows, known),
+        commit_properties=CommitProperties(custom_metadata=dict(said), app_transactions=[alone]),
+    )
+
+
+def _mode(rows: pd.DataFrame, known: pd.DataFrame) -> Literal["merge"] | None:
+    return "merge" if set(rows.columns) - set(known.columns) else None
+
+
+APPENDS = "append_once"
 
 
 def empty(delta: "DeltaTable") -> pd.DataFrame:

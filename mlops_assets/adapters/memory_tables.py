@@ -11,7 +11,6 @@ import pandas as pd
 from mlops_assets.adapters.frames import (
     DAY,
     TableMissing,
-    below,
     by_day,
     checked,
     described,
@@ -72,8 +71,10 @@ class MemoryTables(Tables):
         """As in Tables."""
         current = self._versions[table][-1][0] if table in self._versions else frame.iloc[:0]
         added = news(current, frame, key)
+        fit(table, added, dict(current.dtypes))
         if len(added) or table not in self._versions:
-            self.replace(table, below(current, added), None, commit or {})
+            parts = [part for part in (current, added) if len(part)] or [added]
+            self.replace(table, pd.concat(parts, ignore_index=True), None, commit or {})
         return len(added)
 
     def read(
