@@ -11,7 +11,6 @@ import pandas as pd
 from mlops_assets.adapters.frames import (
     DAY,
     TableMissing,
-    below,
     by_day,
     checked,
     described,
@@ -72,8 +71,10 @@ class MemoryTables(Tables):
         """As in Tables."""
         current = self._versions[table][-1][0] if table in self._versions else frame.iloc[:0]
         added = news(current, frame, key)
+        fit(table, added, dict(current.dtypes))
         if len(added) or table not in self._versions:
-            self.replace(table, below(current, added), None, commit or {})
+            parts = [part for part in (current, added) if len(part)] or [added]
+            self.replace(table, pd.concat(parts, ignore_index=True), None, commit or {})
         return len(added)
 
     def read(
@@ -102,6 +103,11 @@ class MemoryTables(Tables):
         if not self._daily.get(table, False):
             return []
         return sorted(self.read(table, version=version)[DAY].unique())
+
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """As in Tables."""
+        days = self.read(table, first_day, last_day, columns=[DAY])[DAY] if table in self._versions else pd.Series([])
+        return {str(day): int(rows) for day, rows in days.value_counts().sort_index().items()}
 
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables."""

@@ -24,7 +24,6 @@ from mlops_assets.adapters.frames import (
     DAY,
     TableMismatch,
     TableMissing,
-    below,
     checked,
     described,
     differing_days,
@@ -85,7 +84,8 @@ class Tables(abc.ABC):
     def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
         """Add those rows whose ``key`` the table does not hold yet, in one commit; returns how many were added.
 
-        For histories of hundreds of lines: the table (without days) is read and written whole.
+        For a table without days. The rows that are there stay untouched; what was added has no place among them, so
+        keep the order that matters in a column. Two writers at once add a key once.
         """
 
     @abc.abstractmethod
@@ -110,6 +110,10 @@ class Tables(abc.ABC):
     @abc.abstractmethod
     def days(self, table: str, version: int | None = None) -> list[str]:
         """The days that have rows, in order; empty without the table."""
+
+    @abc.abstractmethod
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """Day -> number of its rows now, of the days that have any; empty without the table."""
 
     @abc.abstractmethod
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
@@ -165,10 +169,9 @@ class DeltaTables(Tables):
 
         def append() -> int:
             opened = self._open(table)
-            current = delta.rows_of(opened)
-            added = news(current, rows, key)
+            added = news(delta.rows_of(opened, columns=[key]), rows, key)
             if len(added):
-                delta.commit(table, opened, settled(below(current, added)), "true", commit or {})
+                delta.append(table, opened, settled(added), commit or {})
             return len(added)
 
         return retried(append)
@@ -206,6 +209,11 @@ class DeltaTables(Tables):
         if not delta.exists(self._path(table)):
             return []
         return sorted({partition[DAY] for partition in self._open(table, version).partitions() if DAY in partition})
+
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """As in Tables; from the log alone."""
+        counts = delta.rows_by_day(self._open(table)) if delta.exists(self._path(table)) else {}
+        return {day: rows for day, rows in sorted(counts.items()) if (first_day or day) <= day <= (last_day or day)}
 
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables; with Delta's own entries (``timestamp``, ``operationMetrics``) beside them."""
