@@ -8,6 +8,7 @@ import click
 from mlops_assets.cli.look import history, lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
+from mlops_assets.cli.reproduce import reproduce
 from mlops_assets.cli.run import serve, stop, up
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-for command in (demo, up, serve, stop, status, history, lineage, promote, override, rollback):
+for command in (demo, up, serve, stop, status, history, lineage, reproduce, promote, override, rollback):
     main.add_command(command)
 
 if __name__ == "__main__":
