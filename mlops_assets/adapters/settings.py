@@ -41,13 +41,15 @@ class Settings:
     data_remote: str | None = None
     """MLOPS_DATA_REMOTE: the DVC remote that training sets are pushed to and pulled from, any address that DVC knows
     (a folder, ssh://, s3://, gs://, azure://, http://: the cloud ones need DVC's plugin of that name)."""
+    tables_folder: Path | None = None
+    """MLOPS_TABLES: folder of the Delta tables, when it is not the one in the state folder."""
     sample: bool = False
     """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
 
     @property
     def tables(self) -> Path:
         """Folder of the Delta tables."""
-        return self.state / "tables"
+        return self.tables_folder or self.state / "tables"
 
     @property
     def features(self) -> Path:
@@ -96,6 +98,7 @@ class Settings:
             live_from=read("MLOPS_LIVE_FROM"),
             feed_from=read("MLOPS_FEED_FROM"),
             data_remote=_remote(read("MLOPS_DATA_REMOTE")),
+            tables_folder=Path(read("MLOPS_TABLES", "")).resolve() if read("MLOPS_TABLES") else None,
             sample=sample,
         )
 
