@@ -27,7 +27,8 @@ class Span(NamedTuple):
 def scan(delta: "DeltaTable", columns: Sequence[str], span: Span) -> "pa.Table":
     """Rows whose instant lies in the span, in no order, in the table's own types; files outside it are not opened.
 
-    Columns that a file does not have are empty for its rows. Raises KeyError for columns that the table has not.
+    Columns that a file does not have are empty for its rows. Raises KeyError for columns that the table has not,
+    FileNotFoundError when a file of the version is gone.
     """
     import pyarrow as pa
     from deltalake import QueryBuilder
@@ -39,7 +40,13 @@ def scan(delta: "DeltaTable", columns: Sequence[str], span: Span) -> "pa.Table":
     conditions = [f'"{span.column}" {sign} {_instant(at)}' for sign, at in bounds if at is not None] or ["true"]
     names = ", ".join(f'"{name}"' for name in columns)
     query = f"SELECT {names} FROM rows WHERE {' AND '.join(conditions)}"
-    found = QueryBuilder().register("rows", delta).execute(query).read_all()
+    try:
+        found = QueryBuilder().register("rows", delta).execute(query).read_all()
+    except Exception as error:
+        # The engine knows no finer class.
+        if "not found" in str(error):
+            raise FileNotFoundError(str(error)) from error
+        raise
     return pa.table(found).cast(pa.schema([whole.field(name) for name in columns]))
 
 

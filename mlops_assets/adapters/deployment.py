@@ -10,7 +10,8 @@ from functools import cached_property, lru_cache
 from mlops_assets.adapters.alerts import Alerts, LogAlerts
 from mlops_assets.adapters.artifacts import Artifacts, FolderArtifacts
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry

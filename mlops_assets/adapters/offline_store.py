@@ -11,8 +11,8 @@ the decision is not seen by it, unless the settings say so: Feast sees it, unles
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 

@@ -32,6 +32,8 @@ class TableVersion:
     rows: int | None = None
     digest: str | None = None
     """SHA-256 of the rows, independent of file layout; None where nobody computed it."""
+    day_digests: Mapping[str, str] = field(default_factory=dict)
+    """The same of each day's rows, for every day that was written (one without rows too); empty without days."""
 
 
 @dataclass(frozen=True, kw_only=True)

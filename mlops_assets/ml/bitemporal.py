@@ -1,15 +1,21 @@
 """Rows with two clocks: the instant they are about, and the instant at which they became known.
 
-Here: which row a decision could see. Belongs here: arithmetic between the two clocks. Does not: reading rows
-(``adapters``), values of features (``ml.features``).
+Here: which row a decision could see, and how a correction is added to what was known. Belongs here: arithmetic
+between the two clocks. Does not: reading rows (``adapters``), values of features (``ml.features``).
 
 A row about yesterday that was corrected today has an event time of yesterday and a created time of today: a decision
 taken in between must go on to see the old one. Literature: Snodgrass, "Developing Time-Oriented Database Applications
 in SQL" (1999), valid time and transaction time.
 """
 
-import numpy as np
+from collections.abc import Collection, Sequence
 
+import numpy as np
+import pandas as pd
+
+from mlops_assets.ml.schedules import INSTANT
+
+EVENT_TIMESTAMP, CREATED_TIMESTAMP = "event_timestamp", "created_timestamp"
 NEVER = np.iinfo(np.int64).max
 """Created time of a row that never became known."""
 
@@ -71,3 +77,77 @@ def _leads(keys: np.ndarray, since: np.ndarray, event: np.ndarray, created: np.n
     last = np.ones(len(keys), dtype=bool)
     last[:-1] = (np.diff(keys) != 0) | (np.diff(since) != 0)
     return last & (place == np.maximum.accumulate(place)) if len(keys) else last
+
+
+def known_at(frame: pd.DataFrame) -> pd.Series:
+    """When each row became known: its created time, or its own instant where it has none."""
+    if CREATED_TIMESTAMP not in frame:
+        return frame[EVENT_TIMESTAMP]
+    return frame[CREATED_TIMESTAMP].fillna(frame[EVENT_TIMESTAMP])
+
+
+def first_known(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows that were known at their own instant."""
+    return frame.assign(**{CREATED_TIMESTAMP: frame[EVENT_TIMESTAMP]})
+
+
+def believed(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Of rows equal in ``keys``, the one with the largest (event, created): what is believed now.
+
+    With the event among the keys: the history without its corrected rows; without it: the newest row of each key.
+    """
+    ordered = frame.sort_values([EVENT_TIMESTAMP, CREATED_TIMESTAMP], kind="stable", na_position="first")
+    return ordered.drop_duplicates(list(keys), keep="last")
+
+
+def corrected(
+    held: pd.DataFrame, fresh: pd.DataFrame, key: str, *, learned: pd.Timestamp, new_days: Collection[str]
+) -> pd.DataFrame:
+    """What a table shall hold of some days, given what it holds and what their rows are as computed now.
+
+    ``fresh`` has ``day``, the key, ``event_timestamp`` (unique together) and values; ``held`` the same and
+    ``created_timestamp``. Rows of ``new_days``, computed for the first time, are known at their own instant. Of all
+    other days, a row whose values are the same as before stays as it is; one with other values is added as known from
+    ``learned`` on (or its own instant, if that is later) and the row of before stays; a row that vanished is added
+    without values. What was learned at that very instant already is replaced. The same computation twice changes
+    nothing. Returns the columns of ``fresh`` and ``created_timestamp``, ordered by event, key and created.
+    """
+    columns, pair = [*fresh.columns, CREATED_TIMESTAMP], [key, EVENT_TIMESTAMP]
+    first = fresh["day"].isin(list(new_days))
+    kept = held.reindex(columns=columns)
+    parts = [first_known(fresh[first])]
+    if len(kept) or not first.all():
+        kept = kept.astype({EVENT_TIMESTAMP: INSTANT, CREATED_TIMESTAMP: INSTANT})
+        kept[CREATED_TIMESTAMP] = known_at(kept)
+        parts.append(_revised(kept, fresh[~first], pair, learned))
+    rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)[columns]
+    return rows.sort_values([EVENT_TIMESTAMP, key, CREATED_TIMESTAMP], kind="stable", ignore_index=True)
+
+
+def _revised(held: pd.DataFrame, fresh: pd.DataFrame, pair: list[str], learned: pd.Timestamp) -> pd.DataFrame:
+    """Held rows with the corrections that the fresh ones make necessary."""
+    since = held[EVENT_TIMESTAMP].clip(lower=learned)
+    now, before = believed(held, pair), believed(held[held[CREATED_TIMESTAMP] < since], pair)
+    changed = _differing(now, fresh, pair)
+    touched = pd.MultiIndex.from_frame(held[pair]).isin(changed)
+    stays = held[~touched | (held[CREATED_TIMESTAMP] < since)]
+    news = _wanted(fresh, now, pair, _differing(before, fresh, pair).intersection(changed))
+    return pd.concat([stays, news.assign(**{CREATED_TIMESTAMP: news[EVENT_TIMESTAMP].clip(lower=learned)})])
+
+
+def _differing(one: pd.DataFrame, other: pd.DataFrame, pair: list[str]) -> pd.MultiIndex:
+    """The (key, event) at which two frames say something else; a row without values says what no row says."""
+    values = [name for name in other.columns if name not in (*pair, "day", CREATED_TIMESTAMP)]
+    left, right = one.set_index(pair)[values], other.set_index(pair)[values]
+    pairs = left.index.union(right.index)
+    left, right = left.reindex(pairs), right.reindex(pairs)
+    same = (left == right) | (left.isna() & right.isna())
+    return pairs[~same.all(axis=1)]
+
+
+def _wanted(fresh: pd.DataFrame, now: pd.DataFrame, pair: list[str], changed: pd.MultiIndex) -> pd.DataFrame:
+    """The fresh rows of these (key, event); where there is none, a row with nothing but key, event and day."""
+    said = fresh[pd.MultiIndex.from_frame(fresh[pair]).isin(changed)]
+    gone = changed.difference(pd.MultiIndex.from_frame(said[pair]))
+    silent = now[pd.MultiIndex.from_frame(now[pair]).isin(gone)][["day", *pair]]
+    return pd.concat([said, silent.reindex(columns=said.columns).astype(said.dtypes.to_dict())], ignore_index=True)

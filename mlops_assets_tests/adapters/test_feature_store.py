@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
 from mlops_assets.adapters.feature_specs import REPO, repo_spec
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore, MemoryFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.settings import ROOT, Settings
-from mlops_assets.adapters.tables import DeltaTables, MemoryTables, Tables
+from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.ml.features import VIEWS, compute, hours_of
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.ml.training import decisions, entity_frame
@@ -62,7 +65,7 @@ def by_hand(entities: pd.DataFrame, view: str, ttl: pd.Timedelta) -> list[dict[s
     found = []
     for at, key in zip(entities["event_timestamp"], entities[VIEWS[view].key], strict=True):
         mine = rows[(rows[VIEWS[view].key] == key) & (rows["event_timestamp"] <= at)]
-        fresh = mine[mine["event_timestamp"] >= at - ttl].tail(1).drop(columns=["event_timestamp", VIEWS[view].key])
+        fresh = mine[mine["event_timestamp"] >= at - ttl].tail(1).drop(columns=["event_timestamp", "created_timestamp", VIEWS[view].key])
         values = fresh.iloc[0].to_dict() if len(fresh) else dict.fromkeys(fresh.columns)
         found.append({name: None if value is None or value != value else value for name, value in values.items()})
     return found
@@ -194,7 +197,7 @@ def test_feasts_own_materialize_fills_the_online_store(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_feasts_command_line_finds_the_state_folder_from_anywhere(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("feast")), "-c", str(REPO)]
-    environment = {"MLOPS_STATE": str(tmp_path / "state"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = {"MLOPS_STATE": str(tmp_path / "state"), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     for cwd, verb in ((ROOT, ["apply"]), (tmp_path, ["feature-services", "list"])):
         done = subprocess.run([*command, *verb], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
