@@ -118,7 +118,7 @@ class FeastFeatureStore(FeatureStore):
         raw = yaml.safe_load((self._repo / "feature_store.yaml").read_text())
         raw["registry"]["path"] = f"sqlite:///{folder / 'registry.db'}"
         raw["offline_store"]["tables"] = str(self._settings.tables)
-        raw["online_store"]["path"] = str(folder / "online.db")
+        raw["online_store"]["address"] = self._settings.online_address
         return Feast(config=RepoConfig(**raw))
 
     def _view(self, name: str) -> Any:
