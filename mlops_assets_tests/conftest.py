@@ -14,6 +14,7 @@ import pytest
 
 from mlops_assets.adapters.alerts import MemoryAlerts
 from mlops_assets.adapters.artifacts import MemoryArtifacts
+from mlops_assets.adapters.content_store import MemoryContentStore
 from mlops_assets.adapters.endpoint import Endpoint, MemoryEndpoint
 from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
@@ -67,6 +68,7 @@ class Memory:
     tables: MemoryTables
     feature_store: MemoryFeatureStore
     artifacts: MemoryArtifacts
+    content_store: MemoryContentStore
     registry: MemoryRegistry
     traffic_log: MemoryTrafficLog
     alerts: MemoryAlerts
@@ -154,7 +156,7 @@ def enthrone(twins: Twins, cutoff_day: str) -> ModelVersion:
 def new_twins(folder: Path) -> Twins:
     """Twins that have lived through nothing."""
     tables = MemoryTables()
-    parts = (MemoryArtifacts(), MemoryRegistry(), MemoryTrafficLog(), MemoryAlerts())
+    parts = (MemoryArtifacts(), MemoryContentStore(), MemoryRegistry(), MemoryTrafficLog(), MemoryAlerts())
     return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts))
 
 
