@@ -20,6 +20,7 @@ import pandas as pd
 
 from mlops_assets.adapters import delta
 from mlops_assets.adapters.conflicts import retried
+from mlops_assets.adapters.delta_scan import Span, scan
 from mlops_assets.adapters.frames import (
     DAY,
     TableMismatch,
@@ -189,16 +190,11 @@ class DeltaTables(Tables):
         with self._files_of(table, version):
             return delta.rows_of(opened, first_day, last_day, columns)
 
-    def read_arrow(
-        self, table: str, version: int | None, columns: Sequence[str], between: tuple[str, Any, Any]
-    ) -> "pa.Table":
-        """Rows whose instant lies between two ((column, first, last), None is open), as Arrow, in no order.
-
-        Raises TableMissing.
-        """
-        column, first, last = between
-        bounds = [(column, sign, value) for sign, value in ((">=", first), ("<=", last)) if value is not None]
-        return self._open(table, version).to_pyarrow_table(filters=bounds or None, columns=list(columns))
+    def read_arrow(self, table: str, version: int | None, columns: Sequence[str], span: Span) -> "pa.Table":
+        """Rows of a span of instants as Arrow, in no order. Raises TableMissing, KeyError for an unknown column."""
+        opened = self._open(table, version)
+        with self._files_of(table, version):
+            return scan(opened, columns, span)
 
     def version(self, table: str) -> int | None:
         """As in Tables."""

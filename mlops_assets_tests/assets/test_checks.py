@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlops_assets.adapters.feature_store import MemoryFeatureStore
+from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.releases import Cause
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
@@ -21,9 +21,9 @@ from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, checks_of, ent
 class RoundedStore(MemoryFeatureStore):
     """An online store that keeps single precision."""
 
-    def write_online(self, view: str, frame: pd.DataFrame) -> None:
+    def write_online(self, view: str, frame: pd.DataFrame) -> int:
         numbers = frame.select_dtypes("float64").columns
-        super().write_online(view, frame.astype(dict.fromkeys(numbers, "float32")))
+        return super().write_online(view, frame.astype(dict.fromkeys(numbers, "float32")))
 
 
 class RepeatingLog(MemoryTrafficLog):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from mlops_assets.ml.bitemporal import first_known
 from mlops_assets.ml.dataset_contracts import References
 from mlops_assets.ml.features import VIEWS, compute, hours_of
 from mlops_assets.ml.schedules import INSTANT, local_day
@@ -77,8 +78,8 @@ def world(seed: int, flights: int = 160) -> dict[str, pd.DataFrame]:
 
 
 def snapshots(world: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Every view's snapshots of the world's days, with their ``day``."""
-    frames = {name: compute(name, world, hours_of(DAYS)) for name in VIEWS}
+    """Every view's snapshots of the world's days, with their ``day``, known hour by hour."""
+    frames = {name: first_known(compute(name, world, hours_of(DAYS))) for name in VIEWS}
     return {name: frame.assign(day=local_day(frame["event_timestamp"])) for name, frame in frames.items()}
 
 
