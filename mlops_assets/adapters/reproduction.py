@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mlops_assets.adapters.documents import manifest_of, training_set_of
 from mlops_assets.adapters.dvc_store import DvcStore
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.provenance import Provenance, read_provenance
 from mlops_assets.adapters.registry import Registry, read_files
 from mlops_assets.adapters.settings import Settings
