@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mlops_assets.adapters.documents import manifest_of, training_set_of
 from mlops_assets.adapters.dvc_store import DvcStore
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.provenance import Provenance, read_provenance
 from mlops_assets.adapters.registry import Registry, read_files
 from mlops_assets.adapters.settings import Settings
@@ -113,13 +114,13 @@ def from_tables(tables: Tables, feature_store: FeatureStore, name: str = "the ta
 def from_deployed_tables(settings: Settings) -> Rows:
     """The same from the tables of a deployment, through Feast.
 
-    Feast's own registry is a fresh one in a folder that goes afterwards: another checkout's definitions must never be
-    applied to the deployment whose tables are read.
+    Feast's own registry and online store are fresh ones in a folder that goes afterwards: another checkout's
+    definitions must never be applied to the deployment whose tables are read.
     """
 
     def rows(frozen: TrainingSetManifest) -> tuple[bytes, str]:
         with tempfile.TemporaryDirectory() as scratch:
-            apart = replace(settings, state=Path(scratch), tables_folder=settings.tables)
+            apart = replace(settings, state=Path(scratch), tables_folder=settings.tables, online_store="")
             build = from_tables(
                 DeltaTables(settings.tables), FeastFeatureStore(apart), f"the tables in {settings.tables}"
             )
