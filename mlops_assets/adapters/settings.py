@@ -43,13 +43,18 @@ class Settings:
     data_remote: str | None = None
     """MLOPS_DATA_REMOTE: the DVC remote that training sets are pushed to and pulled from, any address that DVC knows
     (a folder, ssh://, s3://, gs://, azure://, http://: the cloud ones need DVC's plugin of that name)."""
+    tables_folder: Path | None = None
+    """MLOPS_TABLES: folder of the Delta tables, when it is not the one in the state folder."""
+    retention_hours: int = 168
+    """MLOPS_RETENTION_HOURS: how long the files of old table versions are kept after the last version that needs them;
+    longer than any run takes. Those that a registered model was made from are kept for good."""
     sample: bool = False
     """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
 
     @property
     def tables(self) -> Path:
         """Folder of the Delta tables."""
-        return self.state / "tables"
+        return self.tables_folder or self.state / "tables"
 
     @property
     def features(self) -> Path:
@@ -106,6 +111,8 @@ class Settings:
             live_from=read("MLOPS_LIVE_FROM"),
             feed_from=read("MLOPS_FEED_FROM"),
             data_remote=_remote(read("MLOPS_DATA_REMOTE")),
+            tables_folder=Path(read("MLOPS_TABLES", "")).resolve() if read("MLOPS_TABLES") else None,
+            retention_hours=int(read("MLOPS_RETENTION_HOURS", str(cls.retention_hours))),
             sample=sample,
         )
 

@@ -26,8 +26,22 @@ def raw_flight(**changes: object) -> pd.DataFrame:
 
 
 def raw_flights(count: int) -> pd.DataFrame:
-    """That flight under many numbers."""
-    return pd.concat([raw_flight(flight=number) for number in range(1, count + 1)], ignore_index=True)
+    """That flight under many numbers, at clocks and with delays that differ as those of a day do."""
+    return pd.concat([_varied(number) for number in range(count)], ignore_index=True)
+
+
+def _varied(number: int) -> pd.DataFrame:
+    later, delay = number % 20, number % 13
+    return raw_flight(
+        flight=number + 1,
+        sched_dep_time=900 + later,
+        dep_time=910.0 + later + delay,
+        dep_delay=10.0 + delay,
+        sched_arr_time=1200 + later,
+        arr_time=1220.0 + later + delay,
+        arr_delay=20.0 + delay,
+        air_time=330.0 - number % 10,
+    )
 
 
 def raw_weather(**changes: object) -> pd.DataFrame:
