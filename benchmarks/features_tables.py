@@ -1,8 +1,10 @@
 """A year of snapshots for the benchmark of the feature store: Delta tables, Parquet copies, and who asks.
 
-Here: ``make_year``. Does not belong here: reading any of it (``benchmarks.features_offline``).
+Run as ``python -m benchmarks.features_tables ROOT``. Here: ``make_year``. Does not belong here: reading any of it (``benchmarks.features_offline``).
 """
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,11 @@ def make_year(root: Path, first: str = "2013-01-01", last: str = "2013-12-31") -
     return len(asked)
 
 
+def main(root: str) -> None:
+    """Make the year and tell how many decisions it has."""
+    print(json.dumps({"decisions": make_year(Path(root))}))
+
+
 def _corrected(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     chosen = rows.sample(frac=CORRECTED_SHARE, random_state=seed)
     values = chosen.select_dtypes("float64").columns
@@ -55,3 +62,7 @@ def _keep(folder: Path, view: str, rows: pd.DataFrame, days: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     DeltaTables(folder / "tables").replace(f"flights/features/{view}", rows, days, {})
     rows.drop(columns="day").to_parquet(folder / f"{view}.parquet", index=False)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -56,6 +56,9 @@ def matches(
     elif held.created is not None:
         chosen = bitemporal.newest(code, event, held.created[present])
         since = event[chosen]
+    # In order: DuckDB's sort is three times faster then, and putting them in order here costs a fifth of what it saves.
+    order = np.lexsort((since, code[chosen]))
+    chosen, since = chosen[order], since[order]
     left, right = _asof(connection, (mine, asked.at), (code[chosen], since))
     found = np.full(len(asked.at), -1, dtype=np.int64)
     if ttl_us is not None:
@@ -65,6 +68,7 @@ def matches(
     return found
 
 
+MOST_INT32 = 2**31 - 1
 Side = tuple[np.ndarray, np.ndarray]
 """Codes and instants."""
 
@@ -85,7 +89,9 @@ def _asof(connection: "DuckDBPyConnection", left: Side, right: Side) -> tuple[np
 def _numbered(side: Side) -> "pa.Table":
     import pyarrow as pa
 
-    return pa.table({"code": side[0], "at": side[1], "row": np.arange(len(side[0]))})
+    codes, at = side
+    narrow = np.int32 if len(codes) < MOST_INT32 and codes.max(initial=0) < MOST_INT32 else np.int64
+    return pa.table({"code": codes.astype(narrow), "at": at, "row": np.arange(len(codes), dtype=narrow)})
 
 
 def _codes(keys: Sequence["pa.ChunkedArray"], other_keys: Sequence["pa.ChunkedArray"]) -> tuple[np.ndarray, np.ndarray]:

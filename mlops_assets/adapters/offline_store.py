@@ -35,6 +35,8 @@ from mlops_assets.adapters.tables import DeltaTables
 from mlops_assets.ml.bitemporal import NEVER
 
 EVENT_TIMESTAMP = "event_timestamp"
+NO_INSTANT = np.iinfo(np.int64).min
+"""Of a decision that does not say when it was taken: it meets nothing."""
 VIEWS_AT_ONCE = 2
 """Views read and joined at the same time: the engines use all cores, but not in every step of theirs."""
 PINS: ContextVar[Mapping[str, int] | None] = ContextVar("pinned_versions", default=None)
@@ -203,8 +205,10 @@ class _Pinned:
         self._tables = DeltaTables(getattr(config.offline_store, "tables", None) or Settings.from_environment().tables)
         self._versions = PINS.get()
 
-    def rows(self, source: Any, columns: list[str], first: datetime | None, last: datetime | None) -> pa.Table:
-        """Rows of a source's table whose time lies between first and last.
+    def rows(
+        self, source: Any, columns: list[str], first: datetime | None, last: datetime | None, *, exact: bool = True
+    ) -> pa.Table:
+        """Rows of a source's table whose time lies between first and last; without ``exact`` perhaps others too.
 
         Raises KeyError when versions are pinned and this table's is not among them: a training set never reads a
         table at a version that its manifest does not name. Raises TableMissing.
@@ -214,7 +218,8 @@ class _Pinned:
             if table not in self._versions:
                 raise KeyError(f"no version of {table} is pinned (pinned: {', '.join(sorted(self._versions))})")
             version = self._versions[table]
-        return self._tables.read_arrow(table, version, columns, Span(source.timestamp_field, first, last))
+        span = Span(source.timestamp_field, first, last)
+        return self._tables.read_arrow(table, version, columns, span, exact=exact)
 
 
 def point_in_time(
@@ -228,7 +233,7 @@ def point_in_time(
     """The entity frame with, for every view, the newest snapshot at or before each row's time and within the ttl."""
     import duckdb
 
-    at = _microseconds(entities[EVENT_TIMESTAMP], np.iinfo(np.int64).min)
+    at = _microseconds(entities[EVENT_TIMESTAMP], NO_INSTANT)
     with duckdb.connect() as connection, ThreadPoolExecutor(VIEWS_AT_ONCE) as pool:
 
         def found(wanted: tuple[FeatureView, list[str]]) -> pa.Table:
@@ -255,10 +260,13 @@ def _values(
     source: Any = view.batch_source
     keys = [column.name for column in view.entity_columns]
     clocks = [source.timestamp_field, *filter(None, [source.created_timestamp_column])]
+    asking = at[at != NO_INSTANT]
+    # Only rows from the first decision's time to live to the last decision can meet one.
     first, last = (
-        (pd.Timestamp(bound, unit="us", tz="UTC") for bound in (at.min(), at.max())) if len(at) else (None, None)
+        (pd.Timestamp(t, unit="us", tz="UTC") for t in (asking.min(), asking.max())) if len(asking) else (None,) * 2
     )
-    rows = tables.rows(source, [*keys, *clocks, *features], first - view.ttl if first and view.ttl else None, last)
+    since = first - view.ttl if first is not None and view.ttl else None
+    rows = tables.rows(source, [*keys, *clocks, *features], since, last, exact=False)
     event, *created = (_microseconds(rows[clock], NEVER) for clock in clocks)
     named = view.projection.join_key_map or {}
     asked = Decisions([entities[named.get(key, key)] for key in keys], at)

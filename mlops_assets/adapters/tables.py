@@ -213,11 +213,16 @@ class DeltaTables(Tables):
         with self._files_of(table, version):
             return delta.rows_of(opened, first_day, last_day, columns)
 
-    def read_arrow(self, table: str, version: int | None, columns: Sequence[str], span: Span) -> "pa.Table":
-        """Rows of a span of instants as Arrow, in no order. Raises TableMissing, KeyError for an unknown column."""
+    def read_arrow(
+        self, table: str, version: int | None, columns: Sequence[str], span: Span, *, exact: bool = True
+    ) -> "pa.Table":
+        """Rows of a span of instants as Arrow, in no order; without ``exact`` perhaps others too.
+
+        Raises TableMissing, KeyError for an unknown column.
+        """
         opened = self._open(table, version)
         with self._files_of(table, version):
-            return scan(opened, columns, span)
+            return scan(opened, columns, span, exact=exact)
 
     def version(self, table: str) -> int | None:
         """As in Tables."""

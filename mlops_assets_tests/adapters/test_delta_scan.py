@@ -38,6 +38,21 @@ def test_a_span_includes_both_its_ends_to_the_microsecond(table: DeltaTable) -> 
     assert found(table, NOON, LATER) == ["a", "b", "c"]
 
 
+def test_where_exactness_is_not_asked_for_files_are_left_out_only_if_there_are_many(tmp_path: Path) -> None:
+    at = [pa.array([NOON + pd.Timedelta(hours=hour)], pa.timestamp("us", tz="UTC")) for hour in range(20)]
+    for number, instant in enumerate(at):
+        write_deltalake(tmp_path, pa.table({"number": [number], "at": instant}), mode="append")
+    table = DeltaTable(tmp_path)
+
+    def numbers(first: int, last: int) -> list[int]:
+        span = Span("at", *(NOON + pd.Timedelta(hours=hour) for hour in (first, last)))
+        return sorted(scan(table, ["number"], span, exact=False)["number"].to_pylist())
+
+    assert numbers(1, 19) == list(range(20))
+    assert numbers(3, 7) == [3, 4, 5, 6, 7]
+    assert numbers(30, 40) == []
+
+
 def test_a_column_that_a_file_does_not_have_is_empty_for_its_rows(table: DeltaTable) -> None:
     rows = scan(table, ["key", "value", "at"], Span("at"))
     assert rows.schema == pa.schema([("key", pa.string()), ("value", pa.float64()), ("at", pa.timestamp("us", "UTC"))])

@@ -164,6 +164,14 @@ def test_a_frame_without_instants_and_a_query_are_refused(beside):
         beside.ours(table([(("a", 1), 0, 0, 0.5, "x")]), SimpleNamespace(copy=lambda: "SELECT 1"), None, True)
 
 
+def test_a_question_without_an_instant_has_no_answer(beside):
+    asked = entities([("a", 1, 5), ("a", 1, 5)])
+    asked.loc[0, "event_timestamp"] = pd.NaT
+    for rows in (asked, asked.iloc[:1]):
+        found = beside.ours(table([(("a", 1), 0, 0, 0.5, "x")]), rows, 9, True)
+        assert found["side__value"].notna().tolist() == [False, True][: len(rows)]
+
+
 def test_no_questions_have_no_answers(beside):
     found = beside.ours(table([(("a", 1), 0, 0, 0.5, "x")]), entities([("a", 1, 1)]).iloc[:0], 5, True)
     assert list(found.columns) == ["row", "name", "number", "event_timestamp", "side__value", "side__word"]
