@@ -62,12 +62,14 @@ def _spared(delta: "DeltaTable", span: Span) -> float:
     import pyarrow.compute as pc
 
     actions: Any = pa.table(delta.get_add_actions(flatten=True))
-    outside = pa.array([False] * actions.num_rows)
+    outside = pa.array([False] * actions.num_rows, pa.bool_())
     for name, bound, beyond in (("max", span.first, pc.less), ("min", span.last, pc.greater)):
         column = f"{name}.{span.column}"
         if bound is not None and column in actions.column_names:
             limit = pa.scalar(bound, pa.timestamp("us", tz="UTC"))
-            outside = pc.or_(outside, pc.fill_null(beyond(actions[column], limit), False))
+            # A column without statistics in any file has no type either.
+            told = pc.cast(beyond(actions[column], limit), pa.bool_())
+            outside = pc.or_(outside, pc.fill_null(told, False))
     return pc.mean(outside).as_py() or 0.0
 
 
