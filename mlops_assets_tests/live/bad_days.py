@@ -29,6 +29,14 @@ def bad_day(source: Source, day: str) -> RawDay:
     return RawDay(flights=_moved(raw.flights), arrivals=_moved(arrivals[that_day]), weather=_moved(raw.weather))
 
 
+def day_after(source: Source, day: str) -> RawDay:
+    """The real day after bad ones, without the landings of the flights of the night before: those have landed already,
+    moved ones with the same numbers, and no flight lands twice."""
+    raw = source.day(day)
+    own = dates(raw.arrivals) == pd.Timestamp(day)
+    return RawDay(flights=raw.flights, arrivals=raw.arrivals[own], weather=raw.weather)
+
+
 def _later(arrivals: pd.DataFrame) -> pd.DataFrame:
     minutes = (clock_minutes(arrivals["arr_time"]) + LATER_MINUTES) % (24 * 60)
     clock = minutes // 60 * 100 + minutes % 60

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.source import LandedSource, NycFlights
-from mlops_assets_tests.live.bad_days import bad_day
+from mlops_assets_tests.live.bad_days import bad_day, day_after
 from mlops_assets_tests.live.dagster_dev import DagsterDev, Place
 from mlops_assets_tests.live.model_server import MODEL, Watch, answer_of, champion_at, metadata_of, mlflow_statuses
 from mlops_assets_tests.live.web_ui import PARTITION, Made, Run
@@ -24,6 +24,7 @@ from mlops_assets_tests.live.web_ui import PARTITION, Made, Run
 FEED_FROM, LIVE_FROM = "2013-02-15", "2013-04-01"
 """Six weeks and a half of history: gates hold with it, and it lands and trains in half a minute."""
 BAD_DAYS = ("2013-04-01", "2013-04-02", "2013-04-03")
+DAY_AFTER = "2013-04-04"
 LAST_DAY = "2013-04-06"
 """The days after the bad ones are the real April's, on which a model of inverted labels shows what it is. While the
 last one is lived, ``dagster dev`` is told to end."""
@@ -100,6 +101,7 @@ class Story:
         source = LandedSource(self.place.state / "landing", NycFlights())
         for day in BAD_DAYS:
             source.land(day, bad_day(source, day))
+        source.land(DAY_AFTER, day_after(source, DAY_AFTER))
         self._start(BAD_DAYS[-1])
         self._until("the first champion", lambda: self._made("releases/champion"), 150)
         self.record.digests["first"] = self._champion() or ""
