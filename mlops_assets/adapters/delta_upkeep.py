@@ -32,14 +32,15 @@ def compact(delta: "DeltaTable") -> int:
     return int(delta.optimize.compact()["numFilesRemoved"])
 
 
-def vacuum(delta: "DeltaTable", keep: Collection[int], older_than_hours: int) -> int:
+def vacuum(delta: "DeltaTable", keep: Collection[int], older_than_hours: int, *, strangers: bool) -> int:
     """Delete the files that neither the current version nor those to keep need; returns how many there were.
 
-    What became unneeded less than so many hours ago stays, also what a writer that died left behind (or one that is
-    still at work: fewer hours than the longest run takes would delete under its hands).
+    ``strangers``: also files in the folder that the log knows nothing of, as a writer that died leaves them. What
+    became unneeded, or came, less than so many hours ago stays: fewer hours than the longest run takes would delete
+    under a writer's hands.
     """
     opened = [version for version in sorted(keep) if version <= delta.version()]
-    options = {"full": True, "enforce_retention_duration": False, "keep_versions": opened}
+    options = {"full": strangers, "enforce_retention_duration": False, "keep_versions": opened}
     doomed = delta.vacuum(older_than_hours, dry_run=True, **options)
     # Deleted files stay in the list for as long as the log tells of them: without a look, every night would commit.
     count = len(doomed) - len(_absent(delta, doomed))

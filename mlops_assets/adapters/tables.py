@@ -258,7 +258,9 @@ class DeltaTables(Tables):
         """As in Tables; a table that was made before the log was kept for good gets that setting."""
         hours = self._retention_hours if older_than_hours is None else older_than_hours
         retried(lambda: delta_upkeep.keep_log(self._open(table)))
-        return retried(lambda: delta_upkeep.vacuum(self._open(table), keep, hours))
+        # To a table in whose folder another one lies, that one's files are strangers.
+        alone = not any(Path(self._path(table)).glob("*/**/_delta_log"))
+        return retried(lambda: delta_upkeep.vacuum(self._open(table), keep, hours, strangers=alone))
 
     def is_whole(self, table: str, version: int) -> bool:
         """As in Tables; from the log and the folder, no file is read."""

@@ -114,6 +114,16 @@ def test_what_a_dead_writer_left_goes_after_the_retention(tmp_path: Path) -> Non
     assert not orphan.exists()
 
 
+def test_a_table_inside_the_folder_of_another_is_left_alone(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    write(tables, range(3))
+    inner = f"{NAME}/corrections"
+    tables.replace(inner, rows(D1, 7), [D1], {})
+    assert tables.vacuum(NAME, (), older_than_hours=0) > 0
+    assert tables.read(inner)["value"].tolist() == [7.0]
+    assert tables.names() == [NAME, inner]
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("made_by", ["us", "another"])
 def test_the_log_that_opens_a_pinned_version_is_never_cut(tmp_path: Path, made_by: str) -> None:
