@@ -151,4 +151,4 @@ def _here(code: Provenance, definitions: str) -> dict[str, str]:
 
 def _named(commit: str, dirty: bool, lock: str, definitions: str, packages: Mapping[str, str]) -> dict[str, str]:
     told = {COMMIT: commit, DIRTY: "yes" if dirty else "no", LOCK: lock, DEFINITIONS: definitions}
-    return {**told, **{f"version of {name}": version for name, version in packages.items()}}
+    return {**told, **packages}

@@ -25,6 +25,8 @@ class Door(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
         except Exception as error:
             if isinstance(error, _refusals()):
                 raise click.ClickException(str(error)) from error

@@ -96,8 +96,8 @@ def test_what_is_another_around_the_training_is_named(lived):
     told = again(lived, remote_of(lived), version)
     assert told.identical
     found = {difference.what: difference.recorded for difference in told.circumstances}
-    assert found.keys() == {"commit", "lock", "version of lightgbm", "version of python"}
-    assert found["version of lightgbm"] == "3.0.0"
+    assert found.keys() == {"commit", "lock", "lightgbm", "python"}
+    assert found["lightgbm"] == "3.0.0"
 
 
 def test_feature_definitions_of_another_checkout_are_named(lived):
