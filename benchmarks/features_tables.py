@@ -1,6 +1,7 @@
 """A year of snapshots for the benchmark of the feature store: Delta tables, Parquet copies, and who asks.
 
-Run as ``python -m benchmarks.features_tables ROOT``. Here: ``make_year``. Does not belong here: reading any of it (``benchmarks.features_offline``).
+Run as ``python -m benchmarks.features_tables ROOT``. Here: ``make_year``. Does not belong here: reading any of it
+(``benchmarks.features_offline``).
 """
 
 import json
