@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -25,7 +26,7 @@ class Measured:
     cpu_seconds: float
     """User and system time, with that of children it waited for."""
     peak_mb: float
-    """Largest resident set, in MB of 2**20 bytes."""
+    """Largest resident set, in MB of 2**20 bytes, as last seen 20 ms before its end or later."""
     finished: bool = True
     """False when the time limit ended it."""
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +45,7 @@ def measured(
         command = [sys.executable, "-m", module, *arguments]
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
-        finished = _wait(process, limit_s)
+        finished, peak_mb = _wait(process, limit_s)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -55,21 +56,30 @@ def measured(
     return Measured(
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
+        peak_mb=peak_mb,
         finished=finished,
         told=_last_object(printed),
     )
 
 
-def _wait(process: "subprocess.Popen[bytes]", limit_s: float | None) -> bool:
-    """Wait without reaping, so that ``wait4`` can tell the usage; False when the limit ended the process."""
-    end = None if limit_s is None else time.monotonic() + limit_s
+def _wait(process: "subprocess.Popen[bytes]", limit_s: float | None) -> tuple[bool, float]:
+    """Wait without reaping, so that ``wait4`` can tell the usage; (False when the limit ended it, its peak in MB)."""
+    end, peak_mb = None if limit_s is None else time.monotonic() + limit_s, 0.0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        peak_mb = max(peak_mb, _peak_mb(process.pid))
         if end is not None and time.monotonic() > end:
             process.kill()
-            return False
+            return False, peak_mb
         time.sleep(0.02)
-    return True
+    return True, peak_mb
+
+
+def _peak_mb(pid: int) -> float:
+    """The kernel's high-water mark of a process; ``ru_maxrss`` would count what the forking parent held too."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def _last_object(printed: str) -> Mapping[str, Any]:

@@ -69,7 +69,10 @@ def _view(domain: Domain, spec: ViewSpec) -> dg.AssetsDefinition:
     ) -> Recorded:
         def make(days: list[str]) -> Mapping[str, Day]:
             first = shift(days[0], -view.lookback_days)
-            inputs = {name: tables.read(table(domain, DATASETS, name), first, days[-1]) for name in view.inputs}
+            inputs = {
+                name: tables.read(table(domain, DATASETS, name), first, days[-1], columns=columns)
+                for name, columns in view.inputs.items()
+            }
             fresh = with_day(compute(spec.name, inputs, hours_of(days)))
             if config.restate:
                 return _written(context, tables, spec, days, lambda held: first_known(fresh))

@@ -34,8 +34,8 @@ class View:
     """What one feature view is computed from."""
 
     key: str
-    inputs: tuple[str, ...]
-    """Datasets, by name."""
+    inputs: Mapping[str, tuple[str, ...]]
+    """Dataset -> the columns that are read of it: a third of a dataset's columns, and none of its long texts."""
     lookback_days: int
     """Days before a day that its snapshots reach back to."""
     compute: Callable[[Mapping[str, pd.DataFrame], pd.DatetimeIndex], pd.DataFrame]
@@ -86,12 +86,11 @@ def origin_weather(weather: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataFra
 
     An airport without an observation at an hour has no row there.
     """
-    names = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
     log = _Log(weather["origin"], weather["observed_at"])
     now = log.at(hours)
     key, hour = np.nonzero(now.T >= 0)[::-1]
     row, before = now[key, hour], log.at(hours, -3)[key, hour]
-    values = {name: weather[name].to_numpy("float64")[row] for name in names}
+    values = {name: weather[name].to_numpy("float64")[row] for name in OBSERVED}
     hundredths = np.round(weather["precip"].fillna(0).to_numpy() * 100).astype("int64")
     rain = log.sums(hundredths, hours, 6)[key, hour]
     pressure = weather["pressure"].to_numpy("float64")
@@ -100,16 +99,38 @@ def origin_weather(weather: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataFra
     return _snapshots("origin", log.keys[key], hours[hour], {**values, **more})
 
 
+OBSERVED = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+
+
+def _landed_and_due(key: str, *more: str) -> dict[str, tuple[str, ...]]:
+    """The columns of a view of delays."""
+    return {"arrivals": (key, "landed_at", "arr_delay", *more), "flights": (key, "sched_arr_at")}
+
+
 VIEWS: Mapping[str, View] = {
-    "origin_weather": View("origin", ("weather",), 1, lambda d, hours: origin_weather(d["weather"], hours)),
+    "origin_weather": View(
+        "origin",
+        {"weather": ("origin", "observed_at", *OBSERVED)},
+        1,
+        lambda d, hours: origin_weather(d["weather"], hours),
+    ),
     "origin_delays": View(
-        "origin", ("arrivals", "flights"), 2, lambda d, hours: origin_delays(d["arrivals"], d["flights"], hours)
+        "origin",
+        _landed_and_due("origin"),
+        2,
+        lambda d, hours: origin_delays(d["arrivals"], d["flights"], hours),
     ),
     "carrier_delays": View(
-        "carrier", ("arrivals", "flights"), 9, lambda d, hours: carrier_delays(d["arrivals"], d["flights"], hours)
+        "carrier",
+        _landed_and_due("carrier"),
+        9,
+        lambda d, hours: carrier_delays(d["arrivals"], d["flights"], hours),
     ),
     "destination_delays": View(
-        "dest", ("arrivals", "flights"), 3, lambda d, hours: destination_delays(d["arrivals"], d["flights"], hours)
+        "dest",
+        _landed_and_due("dest", "dep_delay"),
+        3,
+        lambda d, hours: destination_delays(d["arrivals"], d["flights"], hours),
     ),
 }
 

@@ -29,9 +29,10 @@ def at_once(root: Path, work: Callable[..., None], count: int = 2) -> None:
 def test_writers_of_one_day_leave_the_rows_of_one_of_them(tmp_path: Path) -> None:
     at_once(tmp_path, writers.replace_one_day, count=3)
     tables = DeltaTables(tmp_path)
-    versions = [int(commit["version"]) for commit in tables.commits(NAME)]
-    assert len(versions) == 3 * ROUNDS + 1, "the one by which the table was made, and every write"
-    for version in versions[:-1]:
+    # Makers who meet may each leave a version by which the same empty table was made; a write is never lost among them.
+    written = [int(commit["version"]) for commit in tables.commits(NAME) if commit["operation"] == "WRITE"]
+    assert len(written) == 3 * ROUNDS
+    for version in written:
         values = tables.read(NAME, version=version)["value"].tolist()
         assert len(values) == 3
         assert len(set(values)) == 1

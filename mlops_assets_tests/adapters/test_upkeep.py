@@ -114,6 +114,7 @@ def test_what_a_dead_writer_left_goes_after_the_retention(tmp_path: Path) -> Non
     assert not orphan.exists()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("made_by", ["us", "another"])
 def test_the_log_that_opens_a_pinned_version_is_never_cut(tmp_path: Path, made_by: str) -> None:
     tables = DeltaTables(tmp_path)
@@ -131,6 +132,7 @@ def test_the_log_that_opens_a_pinned_version_is_never_cut(tmp_path: Path, made_b
     assert list((tmp_path / NAME / "_delta_log").glob("*.checkpoint.parquet"))
 
 
+@pytest.mark.integration
 def test_readers_and_writers_work_on_while_the_table_is_kept_small(tmp_path: Path) -> None:
     tables = DeltaTables(tmp_path)
     days = [f"2013-02-{day:02d}" for day in range(1, 8)]

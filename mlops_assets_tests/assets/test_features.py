@@ -1,5 +1,6 @@
 """Features as assets: what a correction leaves of the past, what goes online, and which checks see what is wrong."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,11 @@ def test_the_online_store_is_written_once_and_a_correction_goes_online(history: 
 def test_features_of_a_normal_day_are_fresh_and_there(built: Twins, view: str) -> None:
     passed = checks_of(built.materialize([key(built.domain, FEATURES, view)], LAST))
     assert passed == {f"{view}/newest_snapshot_is_fresh": True, f"{view}/values_are_there": True}
+
+
+def lost(passed: Mapping[str, bool]) -> set[str]:
+    """The checks of views that failed; the dataset has checks of its own."""
+    return {name for name, good in passed.items() if not good and name.partition("/")[0] in FEATURE_VIEWS}
 
 
 def test_weather_that_ends_hours_before_midnight_is_not_fresh(history: Twins) -> None:
