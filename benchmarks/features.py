@@ -51,7 +51,7 @@ def main(rounds: int, dask_limit_s: float) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-features-") as folder:
         root = Path(folder)
         rows = measured("benchmarks.features_tables", folder).told["decisions"]
-        figures = [*offline(root, rounds), *corrected(root), *dask(root, dask_limit_s), *online(root)]
+        figures = [*offline(root, rounds), *corrected(root, rounds), *dask(root, dask_limit_s), *online(root)]
     write("features", TITLE, figures, TEXT.format(rows=rows, rounds=rounds, online_rows=2000))
 
 
@@ -62,12 +62,8 @@ def retrieve(root: Path, way: str, variant: str = PLAIN, limit_s: float | None =
 
 def offline(root: Path, rounds: int) -> list[Row]:
     """A year's training set, every way in turns."""
-    taken: dict[str, list[Measured]] = {way: [] for way in NAMES}
-    for _ in range(rounds):
-        for way, figures in taken.items():
-            figures.append(retrieve(root, way))
-    _same([one for figures in taken.values() for one in figures])
-    times = {way: Row(name=NAMES[way], value=_median(taken[way], "seconds"), unit="s") for way in NAMES}
+    taken = in_turns(root, list(NAMES), PLAIN, rounds)
+    times = {way: _time(NAMES[way], taken[way]) for way in NAMES}
     ours, bare = times["ours"], times["bare_delta"]
     return [
         _compared(ours, bare, at_most=1.5),
@@ -79,12 +75,22 @@ def offline(root: Path, rounds: int) -> list[Row]:
     ]
 
 
-def corrected(root: Path) -> list[Row]:
+def corrected(root: Path, rounds: int) -> list[Row]:
     """The same on tables with corrections."""
-    taken = {way: retrieve(root, way, CORRECTED) for way in ("ours", "feast_duckdb")}
-    _same(list(taken.values()))
-    ours, feasts = (Row(name=f"{NAMES[w]}, corrected", value=m.told["seconds"], unit="s") for w, m in taken.items())
+    taken = in_turns(root, ["ours", "feast_duckdb"], CORRECTED, rounds)
+    ours, feasts = (_time(f"{NAMES[way]}, corrected", figures) for way, figures in taken.items())
     return [ours, _compared(feasts, ours, at_least=15)]
+
+
+def in_turns(root: Path, ways: Sequence[str], variant: str, rounds: int) -> dict[str, list[Measured]]:
+    """Every way so many times, in turns. Raises AssertionError when they found different values."""
+    taken: dict[str, list[Measured]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, figures in taken.items():
+            figures.append(retrieve(root, way, variant))
+    digests = {one.told["digest"] for figures in taken.values() for one in figures}
+    assert len(digests) == 1, f"the ways found different values: {digests}"
+    return taken
 
 
 def dask(root: Path, limit_s: float) -> list[Row]:
@@ -144,21 +150,21 @@ def redis_server(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+def _time(name: str, taken: Sequence[Measured]) -> Row:
+    note = f"{_median(taken, 'cpu_seconds'):.3g} s of processor time"
+    return Row(name=name, value=_median(taken, "seconds"), unit="s", note=note)
+
+
 def _median(taken: Sequence[Measured], figure: str) -> float:
     return median([one.told[figure] for one in taken])
-
-
-def _same(taken: Sequence[Measured]) -> None:
-    digests = {one.told["digest"] for one in taken}
-    if len(digests) > 1:
-        raise AssertionError(f"the ways found different values: {digests}")
 
 
 def _compared(row: Row, other: Row, *, at_most: float | None = None, at_least: float | None = None) -> Row:
     ratio = against(row, other)
     goal = f"at most {at_most:g}" if at_most else f"at least {at_least:g}" if at_least else None
     met = None if goal is None or ratio is None else ratio <= at_most if at_most else ratio >= (at_least or 0)
-    return Row(name=row.name, value=row.value, unit=row.unit, ratio=ratio, against=other.name, goal=goal, met=met)
+    told = {"name": row.name, "value": row.value, "unit": row.unit, "note": row.note}
+    return Row(**told, ratio=ratio, against=other.name, goal=goal, met=met)
 
 
 if __name__ == "__main__":
