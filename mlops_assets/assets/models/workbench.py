@@ -13,7 +13,7 @@ from mlops_assets.assets.address import MODELS, TRAINING, group, key
 from mlops_assets.assets.files import folder
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
-from mlops_assets.ml.bundles import BUNDLE_FILES
+from mlops_assets.ml.bundles import SIGNATURE_FILE, bundle_files
 from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.training import thaw
@@ -51,7 +51,9 @@ def held_out_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.Da
 
 def bundle_of(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> dict[str, bytes]:
     """The files of the trained model, by path."""
-    return {name: artifacts.get(f"{place(use_case, 'model', cutoff)}/{name}") for name in BUNDLE_FILES}
+    where = place(use_case, "model", cutoff)
+    names = bundle_files(artifacts.get(f"{where}/{SIGNATURE_FILE}"))
+    return {name: artifacts.get(f"{where}/{name}") for name in names}
 
 
 def scorer_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Scorer:
