@@ -19,7 +19,7 @@ import msgspec
 
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets.contracts import to_json
-from mlops_assets.ml.bundles import ModelFeature, RequestField, ViewInput, digest_of
+from mlops_assets.ml.bundles import Inputs, ModelFeature, RequestField, ViewInput, digest_of
 
 REPO = ROOT / "feature_repo"
 REQUEST_KINDS: Mapping[str, str] = {"String": "string", "Int64": "integer", "Float64": "number"}
@@ -88,17 +88,6 @@ class RepoSpec(msgspec.Struct, frozen=True):
     def service(self, name: str) -> ServiceSpec:
         """The service of that name. Raises KeyError that lists the known names."""
         return _named(self.services, name, "feature service")
-
-
-class Inputs(msgspec.Struct, frozen=True):
-    """What a model of one feature service is fed with: the parts of a signature that the service decides."""
-
-    features: tuple[ModelFeature, ...]
-    """Candidates in order: request fields, features of views, on-demand features; categories without levels."""
-    request_fields: tuple[RequestField, ...]
-    views: tuple[ViewInput, ...]
-    transformations: tuple[str, ...]
-    digest: str
 
 
 def inputs_of(spec: RepoSpec, service: str) -> Inputs:

@@ -8,6 +8,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_assets.contracts import UseCase
+from mlops_assets.use_cases import USE_CASES
+from mlops_assets.use_cases.sample import sampled
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +38,11 @@ class Settings:
     """MLOPS_LIVE_FROM: first day with live traffic, instead of the use case's own."""
     feed_from: str | None = None
     """MLOPS_FEED_FROM: first day of history that lands, instead of the calendar's first."""
+    data_remote: str | None = None
+    """MLOPS_DATA_REMOTE: the DVC remote that training sets are pushed to and pulled from, any address that DVC knows
+    (a folder, ssh://, s3://, gs://, azure://, http://: the cloud ones need DVC's plugin of that name)."""
+    sample: bool = False
+    """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
 
     @property
     def tables(self) -> Path:
@@ -55,12 +64,29 @@ class Settings:
         """Folder of the embedded MLflow server."""
         return self.state / "mlflow"
 
+    @property
+    def dvc(self) -> Path:
+        """Folder of the DVC repository."""
+        return self.state / "dvc"
+
+    @property
+    def remote(self) -> str:
+        """Address of the DVC remote; a folder beside the repository when nothing else was said."""
+        return self.data_remote or str(self.state / "dvc-remote")
+
+    @property
+    def use_cases(self) -> tuple[UseCase, ...]:
+        """The facts that this deployment runs on."""
+        return tuple(map(sampled, USE_CASES)) if self.sample else USE_CASES
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """The settings of this process."""
         read = os.environ.get
+        sample = read("MLOPS_SAMPLE", "0") == "1"
+        state = cls.state / "sample" if sample else cls.state
         return cls(
-            state=Path(read("MLOPS_STATE", str(cls.state))).resolve(),
+            state=Path(read("MLOPS_STATE", str(state))).resolve(),
             registry_uri=read("MLOPS_REGISTRY_URI", cls.registry_uri),
             endpoint_url=read("MLOPS_ENDPOINT_URL", cls.endpoint_url),
             ui_url=read("MLOPS_UI_URL", cls.ui_url),
@@ -69,4 +95,11 @@ class Settings:
             feed_until=read("MLOPS_FEED_UNTIL"),
             live_from=read("MLOPS_LIVE_FROM"),
             feed_from=read("MLOPS_FEED_FROM"),
+            data_remote=_remote(read("MLOPS_DATA_REMOTE")),
+            sample=sample,
         )
+
+
+def _remote(url: str | None) -> str | None:
+    """The address of a remote; a folder counts from where the command was given, not from DVC's own files."""
+    return url if not url or "://" in url else str(Path(url).resolve())

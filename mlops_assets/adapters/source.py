@@ -12,6 +12,7 @@ import abc
 import functools
 import importlib.util
 import io
+import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from mlops_assets.ml.bundles import digest_of
 from mlops_assets.ml.dataset_contracts import References
 from mlops_assets.ml.schedules import local_day, plus_minutes, schedule
 
@@ -52,6 +54,15 @@ class RawDay:
     """Flights of any scheduled day that landed during this one."""
     weather: pd.DataFrame
     """Hourly observations of the day."""
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One file of a landed day."""
+
+    rows: int
+    digest: str
+    """SHA-256 of its bytes."""
 
 
 class Source(abc.ABC):
@@ -152,14 +163,11 @@ class LandedSource(Source):
         """As in Source."""
         return self._upstream.static(dataset)
 
-    def land(self, day: str, raw: RawDay) -> None:
+    def land(self, day: str, raw: RawDay) -> dict[str, LandedFile]:
         """Write the files of one day; each appears whole or not at all."""
         folder = self._root / day
         folder.mkdir(parents=True, exist_ok=True)
-        for name in RawDay.__dataclass_fields__:
-            partial = folder / f".{name}.partial"
-            getattr(raw, name).to_csv(partial, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
-            partial.replace(folder / f"{name}.csv")
+        return {name: _write_csv(folder / f"{name}.csv", getattr(raw, name)) for name in RawDay.__dataclass_fields__}
 
 
 def package_folder() -> Path:
@@ -179,6 +187,14 @@ def read_csv(content: bytes) -> pd.DataFrame:
 
     missing = csv.ConvertOptions(null_values=["NA", ""], strings_can_be_null=True)
     return csv.read_csv(io.BytesIO(content), convert_options=missing).to_pandas()
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> LandedFile:
+    content = frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ").encode()
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return LandedFile(rows=len(frame), digest=digest_of(content))
 
 
 @functools.cache

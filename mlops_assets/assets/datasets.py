@@ -4,17 +4,20 @@ Here: the landing of raw files, the daily and the static datasets, the quarantin
 files. Does not: the contracts (``ml.dataset_contracts``), features, anything a use case owns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
-from mlops_assets.adapters.replay import Replay
-from mlops_assets.adapters.source import LandedSource
+from mlops_assets.adapters.replay import LivedDay, Replay
+from mlops_assets.adapters.source import LandedFile, LandedSource
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import DATASETS, group, key, table
-from mlops_assets.assets.partitions import calendar, days_of
+from mlops_assets.assets.partitions import calendar
+from mlops_assets.assets.range_runs import Day, Recorded, days_made, recorded, rows_by_day
 from mlops_assets.contracts import Domain
+from mlops_assets.ml.bundles import digest_of
 from mlops_assets.ml.datasets import DATASETS as CONTRACTS
 from mlops_assets.ml.datasets import STATIC, check, column_schema
 
@@ -38,24 +41,29 @@ def _landing(domain: Domain) -> dg.AssetsDefinition:
     )
     def landing(
         context: dg.AssetExecutionContext, source: dg.ResourceParam[LandedSource], replay: dg.ResourceParam[Replay]
-    ) -> dg.MaterializeResult:
+    ) -> Recorded:
         """The raw files of the day as delivered; a live day is first lived through, hour by hour, with its traffic."""
-        days = days_of(context)
-        lived = [replay.live(domain, day) for day in days if replay.is_next(domain, day)]
-        raw = {day: source.day(day) for day in days}
-        for day, frames in raw.items():
-            source.land(day, frames)
-        return dg.MaterializeResult(
-            metadata={
-                "days": len(days),
-                "rows": sum(len(getattr(frames, name)) for frames in raw.values() for name in DAILY_DATASETS),
-                "requests": sum(report.requests for report in lived),
-                "answers": sum(report.answers for report in lived),
-                "problems": dg.MetadataValue.json(sorted({p for report in lived for p in report.problems})),
-            }
-        )
+
+        def make(days: list[str]) -> Mapping[str, Day]:
+            lived = {day: replay.live(domain, day) for day in days if replay.is_next(domain, day)}
+            files = {day: source.land(day, source.day(day)) for day in days}
+            return {day: _landed_day(files[day], lived.get(day)) for day in days}
+
+        yield from recorded(context, make)
 
     return landing
+
+
+def _landed_day(files: Mapping[str, LandedFile], lived: LivedDay | None) -> Day:
+    """What the graph is told of one landed day; its data version changes when any of its files does."""
+    digest = digest_of("".join(f"{name} {file.digest}\n" for name, file in sorted(files.items())).encode())
+    told = {
+        "rows": sum(file.rows for file in files.values()),
+        "requests": lived.requests if lived else 0,
+        "answers": lived.answers if lived else 0,
+        "problems": dg.MetadataValue.json(list(lived.problems if lived else ())),
+    }
+    return Day(data_version=digest, metadata=told)
 
 
 def _daily(domain: Domain, name: str) -> dg.AssetsDefinition:
@@ -70,18 +78,15 @@ def _daily(domain: Domain, name: str) -> dg.AssetsDefinition:
     )
     def daily(
         context: dg.AssetExecutionContext, source: dg.ResourceParam[LandedSource], tables: dg.ResourceParam[Tables]
-    ) -> dg.MaterializeResult:
-        days = days_of(context)
-        checked = check(name, landed(source, name, days), source.references())
-        version = tables.replace(table(domain, DATASETS, name), checked.good, days, {"dagster_run_id": context.run_id})
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": len(checked.good),
-                "quarantined": len(checked.quarantined),
-                "table_version": version.version,
-            },
-            data_version=dg.DataVersion(version.digest or ""),
-        )
+    ) -> Recorded:
+        def make(days: list[str]) -> Mapping[str, Day]:
+            checked = check(name, landed(source, name, days), source.references())
+            commit = {"dagster_run_id": context.run_id}
+            version = tables.replace(table(domain, DATASETS, name), checked.good, days, commit)
+            counts = {"rows": rows_by_day(checked.good), "quarantined": rows_by_day(checked.quarantined)}
+            return days_made(version, **counts)
+
+        yield from recorded(context, make)
 
     return daily
 
@@ -122,22 +127,27 @@ def _quarantine(domain: Domain) -> dg.AssetsDefinition:
     )
     def quarantine(
         context: dg.AssetExecutionContext, source: dg.ResourceParam[LandedSource], tables: dg.ResourceParam[Tables]
-    ) -> dg.MaterializeResult:
+    ) -> Recorded:
         """The rows that broke their dataset's contract, each with its reason and the source's own row."""
-        import pandas as pd
 
-        days = days_of(context)
-        parts = [check(name, landed(source, name, days), source.references()).quarantined for name in DAILY_DATASETS]
-        broken = pd.concat(parts, ignore_index=True)
-        tables.replace(table(domain, DATASETS, "quarantine"), broken, days, {"dagster_run_id": context.run_id})
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": len(broken),
-                "rows": dg.MetadataValue.md(broken.head(20).to_markdown(index=False)),
-            }
-        )
+        def make(days: list[str]) -> Mapping[str, Day]:
+            references = source.references()
+            parts = [check(name, landed(source, name, days), references).quarantined for name in DAILY_DATASETS]
+            broken = pd.concat(parts, ignore_index=True)
+            commit = {"dagster_run_id": context.run_id}
+            version = tables.replace(table(domain, DATASETS, "quarantine"), broken, days, commit)
+            return days_made(version, rows=rows_by_day(broken), shown=_shown(broken))
+
+        yield from recorded(context, make)
 
     return quarantine
+
+
+def _shown(broken: pd.DataFrame) -> dict[str, dg.MetadataValue]:
+    """The first broken rows of each day as a table."""
+    return {
+        str(day): dg.MetadataValue.md(rows.head(20).to_markdown(index=False)) for day, rows in broken.groupby("day")
+    }
 
 
 def _checks(domain: Domain) -> list[dg.AssetChecksDefinition]:

@@ -5,6 +5,7 @@ description, columns, time to live, tags, owner) come from ``feature_repo``. Doe
 (``ml.features``), what is served when (``adapters.replay`` for the hours of a day).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import DATASETS, FEATURES, group, key, table
 from mlops_assets.assets.datasets import schema
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
+from mlops_assets.assets.range_runs import Day, Recorded, days_made, recorded, rows_by_day
 from mlops_assets.contracts import Domain
 from mlops_assets.ml.features import VIEWS, compute, hours_of
 from mlops_assets.ml.schedules import local_day
@@ -47,20 +49,16 @@ def _view(domain: Domain, spec: ViewSpec) -> dg.AssetsDefinition:
             "feast_owner": spec.owner,
         },
     )
-    def snapshots(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
-        days = days_of(context)
-        first = shift(days[0], -view.lookback_days)
-        inputs = {name: tables.read(table(domain, DATASETS, name), first, days[-1]) for name in view.inputs}
-        rows = with_day(compute(spec.name, inputs, hours_of(days)))
-        version = tables.replace(table(domain, FEATURES, spec.name), rows, days, {"dagster_run_id": context.run_id})
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": len(rows),
-                "missing_share": float(rows[[f.name for f in spec.fields]].isna().to_numpy().mean()),
-                "table_version": version.version,
-            },
-            data_version=dg.DataVersion(version.digest or ""),
-        )
+    def snapshots(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> Recorded:
+        def make(days: list[str]) -> Mapping[str, Day]:
+            first = shift(days[0], -view.lookback_days)
+            inputs = {name: tables.read(table(domain, DATASETS, name), first, days[-1]) for name in view.inputs}
+            rows = with_day(compute(spec.name, inputs, hours_of(days)))
+            version = tables.replace(table(domain, FEATURES, spec.name), rows, days, {"dagster_run_id": context.run_id})
+            missing = rows[[f.name for f in spec.fields]].isna().mean(axis=1).groupby(rows["day"]).mean()
+            return days_made(version, rows=rows_by_day(rows), missing_share=missing.to_dict())
+
+        yield from recorded(context, make)
 
     return snapshots
 

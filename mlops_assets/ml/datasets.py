@@ -1,14 +1,14 @@
 """Applying a dataset's contract: good rows on one side, broken ones with their reason on the other.
 
-Here: ``check``, the engine (pandera) behind it, the column schema that the asset graph shows, the digest of rows.
+Here: ``check``, the engine (pandera) behind it, the column schema that the asset graph shows.
 Belongs here: how a promise is tested and how a breach is told. Does not: the promises themselves
-(``ml.dataset_contracts``, ``ml.static_contracts``), storing either side (``adapters.tables``).
+(``ml.dataset_contracts``, ``ml.static_contracts``), storing either side (``adapters.tables``), naming rows by their
+content (``ml.digests``).
 
 A row that breaks a promise is quarantined; a feed that breaks it (a column missing, too many rows) stops the day
 with an error, before anything is written.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,20 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.ml.dataset_contracts import ARRIVALS, FLIGHTS, WEATHER, Column, Dataset, References
+from mlops_assets.ml.digests import content_digest, content_digests
 from mlops_assets.ml.schedules import INSTANT
 from mlops_assets.ml.static_contracts import AIRCRAFT, AIRPORTS
+
+__all__ = [
+    "DATASETS",
+    "STATIC",
+    "Checked",
+    "ContractBroken",
+    "check",
+    "column_schema",
+    "content_digest",
+    "content_digests",
+]
 
 DATASETS: Mapping[str, Dataset] = {d.name: d for d in (FLIGHTS, ARRIVALS, WEATHER, AIRCRAFT, AIRPORTS)}
 
@@ -189,35 +201,3 @@ def _quarantine(dataset: Dataset, raw: pd.DataFrame, reasons: pd.Series) -> pd.D
     columns = {"day": raw["_day"], "dataset": dataset.name, "row": raw["_row"], "reason": reasons}
     frame = pd.DataFrame({**columns, "source_row": pd.Series(texts, index=raw.index, dtype=object)})
     return frame.astype({"dataset": object, "row": "int64", "reason": object}).reset_index(drop=True)
-
-
-def content_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 of a frame's rows: the same for the same rows in any order, file layout, column order or process.
-
-    Numbers are compared as float64 (integers are exact up to 2**53), instants as UTC microseconds; all missing values
-    are alike. Raises TypeError, naming the column, for values that are neither text, numbers nor instants.
-    """
-    names = sorted(frame.columns)
-    parts = [_words(frame[name]) for name in names]
-    words = np.ascontiguousarray(np.hstack([part for _, part in parts])) if names else np.empty((0, 0), np.uint64)
-    # Rows are put in the order of a 64-bit mix of their words: 50 times faster than sorting on every column.
-    mixed = np.zeros(len(frame), dtype=np.uint64)
-    for column in words.T:
-        mixed = (mixed ^ column ^ (mixed >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
-    header = "".join(f"{name}:{kind}\n" for name, (kind, _) in zip(names, parts, strict=True))
-    ordered = words[np.argsort(mixed, kind="stable")]
-    return hashlib.sha256(header.encode() + b"\0" + ordered.astype("<u8").tobytes()).hexdigest()
-
-
-def _words(values: pd.Series) -> tuple[str, np.ndarray]:
-    """The kind of a column and its values as uint64 words, shape (rows, words per value)."""
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return "instant", values.astype(INSTANT).astype("int64").to_numpy().astype("uint64")[:, None]
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        numbers = values.to_numpy("float64", na_value=np.nan) + 0.0
-        return "number", np.where(np.isnan(numbers), np.nan, numbers).view("uint64")[:, None]
-    codes, texts = pd.factorize(values)
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"column {values.name} holds values that are neither text, numbers nor instants")
-    digests = b"".join(hashlib.sha256(text.encode()).digest()[:16] for text in texts) + bytes(16)
-    return "text", np.frombuffer(digests, dtype="<u8").reshape(-1, 2)[codes]

@@ -12,8 +12,9 @@ import pytest
 
 from mlops_assets.adapters.feature_specs import REPO, repo_spec
 from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore, MemoryFeatureStore
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.settings import ROOT, Settings
-from mlops_assets.adapters.tables import DeltaTables, MemoryTables, Tables
+from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.ml.features import VIEWS, compute, hours_of
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.ml.training import decisions, entity_frame
