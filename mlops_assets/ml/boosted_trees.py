@@ -32,7 +32,22 @@ class BoostedTrees:
     name = "lightgbm"
     engine: EngineName = "lightgbm"
     kind = "lightgbm"
-    defaults: Mapping[str, Any] = {"objective": "binary", "learning_rate": 0.05, "num_leaves": 31, "seed": 7}
+    defaults: Mapping[str, Any] = {
+        "objective": "binary",
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "min_data_in_leaf": 20,
+        "feature_fraction": 1.0,
+        "bagging_fraction": 1.0,
+        "lambda_l2": 0.0,
+        "cat_smooth": 10.0,
+        "seed": 7,
+    }
+    """LightGBM's own where the search begins, but for the learning rate (0.1)."""
+    searched: tuple[str, ...] = (
+        "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "lambda_l2",
+        "cat_smooth",
+    )  # fmt: skip
 
     def recorded(self, training: Training) -> Mapping[str, Any]:
         """As in Family."""

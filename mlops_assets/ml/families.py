@@ -43,7 +43,9 @@ class Family(Protocol):
     kind: str
     """The library, as Dagster shows it."""
     defaults: Mapping[str, Any]
-    """Parameters where the use case, whose family is another, has none."""
+    """Parameters where the use case, whose family is another, has none, and where a search begins."""
+    searched: tuple[str, ...]
+    """The parameters that ``suggest`` asks for."""
 
     def recorded(self, training: Training) -> Mapping[str, Any]:
         """Every parameter that decides the bytes, for the manifest."""

@@ -115,6 +115,7 @@ class Logistic:
     kind = "scikitlearn"
     defaults: Mapping[str, Any] = {"C": 0.01}
     """Inverse penalty. Chosen on data before July 2013: between 0.001 and 1 the log-loss moves by less than 0.001."""
+    searched: tuple[str, ...] = ("C",)
 
     def recorded(self, training: Training) -> Mapping[str, Any]:
         """As in Family."""
