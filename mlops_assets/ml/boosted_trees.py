@@ -14,7 +14,7 @@ import numpy as np
 
 from mlops_assets.contracts import Training
 from mlops_assets.ml.bundles import EngineName, ModelFeature
-from mlops_assets.ml.families import Choice
+from mlops_assets.ml.families import Choice, Words
 from mlops_assets.ml.matrices import Rows
 
 DETERMINISM: Mapping[str, Any] = {
@@ -31,7 +31,13 @@ class BoostedTrees:
 
     name = "lightgbm"
     engine: EngineName = "lightgbm"
-    kind = "lightgbm"
+    kind = library = "lightgbm"
+    words = Words(
+        description="gradient-boosted trees (LightGBM), binary; the answer is a probability",
+        file="`model.txt` (LightGBM's own text)",
+        choice="The number of trees was chosen on",
+        explanation="Exact TreeSHAP",
+    )
     defaults: Mapping[str, Any] = {
         "objective": "binary",
         "learning_rate": 0.05,

@@ -6,7 +6,7 @@ after the engine. Does not: where the scores come from (``ml.models``), pandas (
 Which map is right was measured, not assumed: ``make bench-model`` compares them month by month, out of time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,12 @@ def apply(calibrator: Calibrator, scores: np.ndarray) -> np.ndarray:
     if calibrator.method == "isotonic":
         return np.interp(scores, calibrator.knots, calibrator.values)
     return _logistic(_terms(calibrator.method, scores), np.array(calibrator.weights))
+
+
+def sigmoid(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities of log-odds. NumPy's exp gives a number the same result wherever it stands in an array."""
+    with np.errstate(over="ignore"):
+        return 1.0 / (1.0 + np.exp(-log_odds))
 
 
 def fit_calibrator(method: str, scores: np.ndarray, labels: np.ndarray, first_day: str | None = None) -> Calibrator:
@@ -99,10 +105,12 @@ def _terms(method: str, scores: np.ndarray) -> np.ndarray:
     return np.stack([*columns, np.ones_like(sure)], axis=-1)
 
 
-def _logistic(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _logistic(terms: np.ndarray, weights: np.ndarray | Sequence[float]) -> np.ndarray:
     # A sum of two or three products in a fixed order: a BLAS product may differ between one row and many.
-    odds = sum(terms[..., i] * weights[i] for i in range(len(weights)))
-    return 1.0 / (1.0 + np.exp(-odds))
+    odds = np.zeros(terms.shape[:-1])
+    for position, weight in enumerate(weights):
+        odds = odds + terms[..., position] * weight
+    return sigmoid(odds)
 
 
 def _newton(terms: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:

@@ -35,6 +35,19 @@ class Choice:
     """Log-loss on the held-out rows after each step of the fit."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What a card says of a family."""
+
+    description: str
+    file: str
+    """What the model's file is."""
+    choice: str
+    """What the held-out days decided, as the first part of a sentence."""
+    explanation: str
+    """What a contribution is."""
+
+
 class Family(Protocol):
     """One way of making a model. The same rows and facts give the same bytes, whatever ``threads`` says (0: all)."""
 
@@ -42,6 +55,9 @@ class Family(Protocol):
     engine: EngineName
     kind: str
     """The library, as Dagster shows it."""
+    library: str
+    """The library, as the Hugging Face hub calls it."""
+    words: Words
     defaults: Mapping[str, Any]
     """Parameters where the use case, whose family is another, has none, and where a search begins."""
     searched: tuple[str, ...]
@@ -64,6 +80,11 @@ class Family(Protocol):
     def suggest(self, trial: Any) -> Mapping[str, Any]:
         """Parameters to try next, asked of an Optuna trial: the family's search space."""
         ...
+
+
+FAMILIES = ("lightgbm", "logistic")
+DEFAULT = FAMILIES[0]
+"""Also the family of manifests from before there were two."""
 
 
 def family_of(name: str) -> Family:

@@ -23,10 +23,10 @@ import numpy as np
 
 from mlops_assets.contracts import Training
 from mlops_assets.ml.bundles import EngineName, ModelFeature
-from mlops_assets.ml.families import Choice
+from mlops_assets.ml.families import Choice, Words
 from mlops_assets.ml.matrices import Rows
 from mlops_assets.ml.metrics import log_losses
-from mlops_assets.ml.onnx_engine import CONTRIBUTIONS, INPUT, SCORE, OnnxEngine
+from mlops_assets.ml.onnx_engine import CONTRIBUTIONS, INPUT, OnnxEngine
 
 _CUT = 4.0
 """In standard deviations, as in ``ml.linear``: one gust of 60 knots must not bend a line."""
@@ -113,6 +113,13 @@ class Logistic:
     name = "logistic"
     engine: EngineName = "onnx"
     kind = "scikitlearn"
+    library = "scikit-learn"
+    words = Words(
+        description="logistic regression (scikit-learn), binary; the answer is a probability",
+        file="`model.onnx` (ONNX, float64)",
+        choice="The fit was judged, and nothing chosen, on",
+        explanation="Exact, for the model is linear: coefficient times value in the transformed space",
+    )
     defaults: Mapping[str, Any] = {"C": 0.01}
     """Inverse penalty. Chosen on data before July 2013: between 0.001 and 1 the log-loss moves by less than 0.001."""
     searched: tuple[str, ...] = ("C",)
@@ -153,7 +160,7 @@ def fit_coefficients(columns: np.ndarray, labels: np.ndarray, params: Mapping[st
 
 
 def to_onnx(design: Design, coefficients: np.ndarray, intercept: float) -> bytes:
-    """The model as ONNX bytes: from the matrix to score and contributions, float64 all through."""
+    """The model as ONNX bytes: from the matrix to contributions, float64 all through."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = _Graph()
@@ -164,10 +171,6 @@ def to_onnx(design: Design, coefficients: np.ndarray, intercept: float) -> bytes
     last[-1] = intercept
     terms = graph.node("Mul", columns, graph.constant(coefficients))
     graph.node("Add", graph.node("MatMul", terms, graph.constant(owners)), graph.constant(last), out=CONTRIBUTIONS)
-    margin = graph.node("ReduceSum", CONTRIBUTIONS, graph.constant(np.array([1])), keepdims=0)
-    # ONNX Runtime's own Sigmoid is 1e-3 off, relatively, at -30.
-    below = graph.node("Add", graph.node("Exp", graph.node("Neg", margin)), graph.constant(np.array(1.0)))
-    graph.node("Div", graph.constant(np.array(1.0)), below, out=SCORE)
 
     def double(name: str, *shape: Any) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", *shape])
@@ -176,7 +179,7 @@ def to_onnx(design: Design, coefficients: np.ndarray, intercept: float) -> bytes
         [helper.make_node(kind, list(inputs), [out], **more) for kind, inputs, out, more in graph.nodes],
         "logistic",
         [double(INPUT, design.width)],
-        [double(SCORE), double(CONTRIBUTIONS, design.width + 1)],
+        [double(CONTRIBUTIONS, design.width + 1)],
         [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)

@@ -16,6 +16,7 @@ from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
 from mlops_assets.ml.bundles import SIGNATURE_FILE, bundle_files
 from mlops_assets.ml.explanations import Explanations
+from mlops_assets.ml.families import family_of
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.training import thaw
 
@@ -29,6 +30,7 @@ def shared(use_case: UseCase, name: str) -> dict[str, Any]:
         "key": key(use_case, MODELS, name),
         "group_name": group(use_case, MODELS),
         "partitions_def": calendar(use_case.domain),
+        "kinds": {family_of(use_case.training.family).kind},
     }
 
 
