@@ -212,9 +212,10 @@ class Scorer:
         self.signature = decode_signature(files[SIGNATURE_FILE])
         known = self.signature
         content = files[known.model_file]
-        self._engine = load_engine(known.engine, content, len(known.features), known.calibrator)
+        # The loaded model with its calibrator, for whoever has a matrix instead of a frame.
+        self.engine = load_engine(known.engine, content, len(known.features), known.calibrator)
         values = [[np.nan if value is None else value for value in row.values] for row in known.golden]
-        scores = self._engine.predict(np.array(values, dtype=np.float64))
+        scores = self.engine.predict(np.array(values, dtype=np.float64))
         if [row.score for row in known.golden] != list(scores):
             raise BrokenBundle("the loaded model does not reproduce its golden rows")
 
@@ -222,7 +223,7 @@ class Scorer:
         """Probability of the label for every row, shape (rows,). Raises MissingColumn."""
         if frame.empty:
             return np.empty(0)
-        return self._engine.predict(matrix(frame, self.signature.features))
+        return self.engine.predict(matrix(frame, self.signature.features))
 
     def contributions(self, frame: pd.DataFrame) -> np.ndarray:
         """What each feature adds to the log-odds, shape (rows, features + 1); the last column is the expected value.
@@ -230,7 +231,7 @@ class Scorer:
         Exact: TreeSHAP values of trees, coefficient times centred value of a linear model. A row sums to the engine's
         margin, before the calibrator.
         """
-        return self._engine.contributions(matrix(frame, self.signature.features))
+        return self.engine.contributions(matrix(frame, self.signature.features))
 
 
 def invert_labels(frame: pd.DataFrame, label: str, share: float, seed: int) -> pd.DataFrame:
