@@ -16,7 +16,8 @@ from mlops_assets.adapters.alerts import MemoryAlerts
 from mlops_assets.adapters.artifacts import MemoryArtifacts
 from mlops_assets.adapters.content_store import MemoryContentStore
 from mlops_assets.adapters.endpoint import Endpoint, MemoryEndpoint
-from mlops_assets.adapters.feature_store import FeatureStore, MemoryFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.online_reader import Key, OnlineReader, Snapshot

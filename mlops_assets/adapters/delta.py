@@ -5,10 +5,11 @@ Does not: names of tables, retries (``adapters.conflicts``), types of columns (`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from mlops_assets.adapters.delta_upkeep import LOG
 from mlops_assets.adapters.frames import DAY, arrow_schema, by_day, fit, settled
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def create(path: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
         return
     try:
         partition = [DAY] if partitioned else None
-        DeltaTable.create(path, arrow_schema(rows), mode="ignore", partition_by=partition)
+        DeltaTable.create(path, arrow_schema(rows), mode="ignore", partition_by=partition, configuration=LOG)
     except CommitFailedError:
         if not exists(path):
             raise
@@ -59,10 +60,38 @@ def commit(table: str, delta: "DeltaTable", rows: pd.DataFrame, where: str, said
         pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
         mode="overwrite",
         predicate=where,
-        schema_mode="merge" if set(rows.columns) - set(known.columns) else None,
+        schema_mode=_mode(rows, known),
         commit_properties=CommitProperties(custom_metadata=dict(said)),
     )
     return delta.version()
+
+
+def append(table: str, delta: "DeltaTable", rows: pd.DataFrame, said: Mapping[str, str]) -> None:
+    """Add rows to this snapshot. Raises CommitFailedError when anybody else appended to it since.
+
+    Appends of Delta do not see each other, and two of the same row left it twice. An application transaction makes
+    them: of two that name the same application on one snapshot the second is refused, whatever its number.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, Transaction, write_deltalake
+
+    known = empty(delta)
+    fit(table, rows, dict(known.dtypes))
+    alone = Transaction(APPENDS, delta.version() + 1)
+    write_deltalake(
+        delta,
+        pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
+        mode="append",
+        schema_mode=_mode(rows, known),
+        commit_properties=CommitProperties(custom_metadata=dict(said), app_transactions=[alone]),
+    )
+
+
+def _mode(rows: pd.DataFrame, known: pd.DataFrame) -> Literal["merge"] | None:
+    return "merge" if set(rows.columns) - set(known.columns) else None
+
+
+APPENDS = "append_once"
 
 
 def empty(delta: "DeltaTable") -> pd.DataFrame:
@@ -91,10 +120,24 @@ def rows_of(
 
 def files_by_day(delta: "DeltaTable") -> dict[str, frozenset[str]]:
     """Day -> the data files that hold its rows; from the log alone."""
-    import pyarrow as pa
-
-    actions = pa.table(delta.get_add_actions(flatten=True)).to_pydict()
     files: dict[str, set[str]] = {}
-    for day, path in zip(actions.get(f"partition.{DAY}", ()), actions["path"], strict=False):
+    for day, path, _ in _files(delta):
         files.setdefault(day, set()).add(path)
     return {day: frozenset(paths) for day, paths in files.items()}
+
+
+def rows_by_day(delta: "DeltaTable") -> dict[str, int]:
+    """Day -> number of its rows; from the log alone, as every writer of ours records it."""
+    counts: dict[str, int] = {}
+    for day, _, rows in _files(delta):
+        counts[day] = counts.get(day, 0) + rows
+    return counts
+
+
+def _files(delta: "DeltaTable") -> list[tuple[str, str, int]]:
+    """(day, path, rows) of every data file of a daily table."""
+    import pyarrow as pa
+
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    columns = (f"partition.{DAY}", "path", "num_records")
+    return list(zip(*(actions[name].to_pylist() for name in columns), strict=True))

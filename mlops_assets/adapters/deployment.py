@@ -12,7 +12,8 @@ from mlops_assets.adapters.artifacts import Artifacts, FolderArtifacts
 from mlops_assets.adapters.content_store import ContentStore
 from mlops_assets.adapters.dvc_store import DvcStore
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry
@@ -40,7 +41,7 @@ class Deployment:
     @cached_property
     def tables(self) -> Tables:
         """Delta tables."""
-        return DeltaTables(self.settings.tables)
+        return DeltaTables(self.settings.tables, self.settings.retention_hours)
 
     @cached_property
     def feature_store(self) -> FeatureStore:

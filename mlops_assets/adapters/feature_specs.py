@@ -46,6 +46,8 @@ class ViewSpec(msgspec.Struct, frozen=True):
     tags: dict[str, str]
     owner: str
     table: str
+    missing_share_at_most: float
+    """Of a day's values: with more missing, something is wrong with what the view is made from."""
 
 
 class OnDemandSpec(msgspec.Struct, frozen=True):
@@ -207,7 +209,15 @@ def _view(view: Any, join_keys: Mapping[str, str]) -> ViewSpec:
         tags=dict(view.tags),
         owner=view.owner,
         table=view.batch_source.path,
+        missing_share_at_most=_bound(view),
     )
+
+
+def _bound(view: Any) -> float:
+    name = "missing_share_at_most"
+    if name not in view.tags:
+        raise ValueError(f"feature view {view.name} has no tag {name}: state which share of missing values is too much")
+    return float(view.tags[name])
 
 
 def _on_demand(view: Any) -> OnDemandSpec:

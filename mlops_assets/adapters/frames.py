@@ -107,11 +107,6 @@ def news(current: pd.DataFrame, frame: pd.DataFrame, key: str) -> pd.DataFrame:
     return rows[~rows[key].isin(current[key])].drop_duplicates(key)
 
 
-def below(current: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
-    """Both, one after the other."""
-    return pd.concat([part for part in (current, added) if len(part)] or [added], ignore_index=True)
-
-
 def untouched() -> pd.DataFrame:
     """What a daily table holds before its first write."""
     return pd.DataFrame({DAY: pd.Series(dtype=object)})

@@ -3,7 +3,8 @@
 Here: ``MemoryTables``. Belongs here: nothing else. Does not: promises of its own (``adapters.tables``).
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,6 @@ import pandas as pd
 from mlops_assets.adapters.frames import (
     DAY,
     TableMissing,
-    below,
     by_day,
     checked,
     described,
@@ -22,7 +22,7 @@ from mlops_assets.adapters.frames import (
     settled,
     untouched,
 )
-from mlops_assets.adapters.tables import Make, Tables
+from mlops_assets.adapters.tables import RETENTION_HOURS, Make, Tables
 from mlops_assets.contracts import TableVersion
 
 
@@ -31,6 +31,8 @@ class MemoryTables(Tables):
 
     def __init__(self) -> None:
         self._versions: dict[str, list[tuple[pd.DataFrame, dict[str, str]]]] = {}
+        self._written_at: dict[str, list[float]] = {}
+        self._gone: set[tuple[str, int]] = set()
         self._daily: dict[str, bool] = {}
 
     def replace(
@@ -66,14 +68,17 @@ class MemoryTables(Tables):
         parts = [part for part in (kept, rows) if len(part)] or [rows]
         merged = settled(pd.concat(parts, ignore_index=True).reindex(columns=list(rows.columns)))
         versions.append((by_day(merged) if daily else merged, dict(commit)))
+        self._written_at.setdefault(table, [time.time()]).append(time.time())
         return described(table, len(versions) - 1, rows, days)
 
     def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
         """As in Tables."""
         current = self._versions[table][-1][0] if table in self._versions else frame.iloc[:0]
         added = news(current, frame, key)
+        fit(table, added, dict(current.dtypes))
         if len(added) or table not in self._versions:
-            self.replace(table, below(current, added), None, commit or {})
+            parts = [part for part in (current, added) if len(part)] or [added]
+            self.replace(table, pd.concat(parts, ignore_index=True), None, commit or {})
         return len(added)
 
     def read(
@@ -86,7 +91,7 @@ class MemoryTables(Tables):
     ) -> pd.DataFrame:
         """As in Tables."""
         versions = self._versions.get(table, [])
-        if not versions or (version is not None and not 0 <= version < len(versions)):
+        if not versions or (version is not None and not self.is_whole(table, version)):
             raise TableMissing(missing(table, version))
         frame = versions[-1 if version is None else version][0]
         frame = frame[frame[DAY] >= first_day] if first_day else frame
@@ -103,8 +108,36 @@ class MemoryTables(Tables):
             return []
         return sorted(self.read(table, version=version)[DAY].unique())
 
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """As in Tables."""
+        days = self.read(table, first_day, last_day, columns=[DAY])[DAY] if table in self._versions else pd.Series([])
+        return {str(day): int(rows) for day, rows in days.value_counts().sort_index().items()}
+
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables."""
         written = enumerate(self._versions.get(table, []))
         commits: list[Mapping[str, Any]] = [{"version": n, **commit} for n, (_, commit) in written]
         return commits[::-1][:limit]
+
+    def names(self) -> list[str]:
+        """As in Tables."""
+        return sorted(self._versions)
+
+    def compact(self, table: str) -> int:
+        """As in Tables; there are no files."""
+        del table
+        return 0
+
+    def vacuum(self, table: str, keep: Collection[int], older_than_hours: int | None = None) -> int:
+        """As in Tables."""
+        hours = RETENTION_HOURS if older_than_hours is None else older_than_hours
+        # A version became unneeded when the next one was written.
+        superseded = enumerate(self._written_at[table][1:])
+        old = {(table, version) for version, at in superseded if at <= time.time() - hours * 3600}
+        doomed = old - self._gone - {(table, version) for version in keep}
+        self._gone |= doomed
+        return len(doomed)
+
+    def is_whole(self, table: str, version: int) -> bool:
+        """As in Tables."""
+        return 0 <= version < len(self._versions.get(table, ())) and (table, version) not in self._gone

@@ -58,6 +58,11 @@ def days_made(version: TableVersion, rows: Mapping[str, int], **columns: Mapping
     return {day: Day(data_version=digest, metadata=told(day)) for day, digest in version.day_digests.items()}
 
 
+def blocks(days: list[str]) -> list[list[str]]:
+    """The days in parts of BLOCK_DAYS."""
+    return [days[start : start + BLOCK_DAYS] for start in range(0, len(days), BLOCK_DAYS)]
+
+
 def rows_by_day(frame: pd.DataFrame) -> dict[str, int]:
     """Day -> number of its rows, of the days that have any."""
     return {str(day): int(count) for day, count in frame["day"].value_counts(sort=False).items()}
@@ -80,8 +85,7 @@ def recorded(
         yield dg.MaterializeResult(metadata=made.metadata, data_version=version, check_results=list(check_results))
         return
     provenance = _provenance(context)
-    for start in range(0, len(days), BLOCK_DAYS):
-        block = days[start : start + BLOCK_DAYS]
+    for block in blocks(days):
         made = make(block)
         for day in block:
             yield _event(context, day, made[day], provenance)

@@ -217,6 +217,15 @@ def test_reading_takes_days_and_columns(tables: Tables) -> None:
     assert tables.read(NAME, D2, D2, columns=["value"]).to_dict("list") == {"value": [2.0]}
 
 
+def test_rows_are_counted_by_day(tables: Tables) -> None:
+    assert tables.row_counts(NAME) == {}
+    tables.replace(NAME, many(rows(D3, 3), rows(D1, 1, 2)), [D1, D2, D3], {})
+    assert tables.row_counts(NAME) == {D1: 2, D3: 1}
+    assert tables.row_counts(NAME, D2, D3) == {D3: 1}
+    tables.replace(NAME, rows(D1, 1), [D1, D3], {})
+    assert tables.row_counts(NAME) == {D1: 1}
+
+
 def test_rows_come_by_day_and_as_they_were_written(tables: Tables) -> None:
     values = np.random.default_rng(1).permutation(500)
     tables.replace(NAME, many(rows(D2, *values[250:]), rows(D1, *values[:250])), [D1, D2], {})
@@ -276,7 +285,24 @@ def test_a_key_is_appended_once(tables: Tables) -> None:
     assert tables.append_once("history", events("a", "b", day=D2), "event_id") == 2
     assert tables.append_once("history", events("b", "c", "c", day=D1), "event_id") == 1
     assert tables.append_once("history", events("a"), "event_id") == 0
-    assert tables.read("history").to_dict("list") == {"event_id": ["a", "b", "c"], "day": [D2, D2, D1]}
+    found = tables.read("history").sort_values("event_id", ignore_index=True)
+    assert found.to_dict("list") == {"event_id": ["a", "b", "c"], "day": [D2, D2, D1]}
+
+
+def test_appending_leaves_the_files_that_are_there(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    for name in "abc":
+        tables.append_once("history", events(name), "event_id", {"dagster_run_id": name})
+    paths = [DeltaTable(tmp_path / "history", version=version).file_uris() for version in (1, 2, 3)]
+    assert [len(files) for files in paths] == [1, 2, 3]
+    assert set(paths[0]) < set(paths[1]) < set(paths[2])
+    assert tables.commits("history", 1)[0]["dagster_run_id"] == "c"
+
+
+def test_an_append_with_a_column_too_few_is_refused(tables: Tables) -> None:
+    tables.append_once("history", events("a"), "event_id")
+    with pytest.raises(TableMismatch, match=r"missing: \['day'\]"):
+        tables.append_once("history", events("b").drop(columns="day"), "event_id")
 
 
 def test_appending_nothing_new_makes_no_version(tables: Tables) -> None:

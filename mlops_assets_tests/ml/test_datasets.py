@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.ml.datasets import DATASETS, STATIC, ContractBroken, check, column_schema
+from mlops_assets.ml.datasets import STATIC, ContractBroken, check
 from mlops_assets_tests.ml.made_days import REFERENCES, raw_flight, raw_flights, raw_weather
 
 DAY = "2013-04-02"
@@ -162,12 +162,3 @@ def test_static_datasets_have_no_day() -> None:
     checked = check("aircraft", {STATIC: raw}, REFERENCES)
     assert "day" not in checked.good
     assert np.isnan(checked.good["year"][0])
-
-
-@pytest.mark.parametrize("name", [*DATASETS, "quarantine"])
-def test_the_schema_describes_every_column(name: str) -> None:
-    schema = column_schema(name)
-    assert all(kind and text for _, kind, text in schema)
-    if name in ("flights", "arrivals"):
-        raw = raw_flight()
-        assert [column for column, _, _ in schema] == list(check(name, {DAY: raw}, REFERENCES).good.columns)
