@@ -20,6 +20,7 @@ from mlops_assets.contracts.evidence import (
 )
 from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Training, UseCase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
+from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
 from mlops_assets.contracts.versions import (
     Arm,
@@ -47,6 +48,7 @@ __all__ = [
     "ModelVersion",
     "Monitoring",
     "Owner",
+    "ParameterStudy",
     "Release",
     "ReleaseDecision",
     "ServerStatus",
@@ -55,6 +57,7 @@ __all__ = [
     "Training",
     "TrainingSetManifest",
     "Transition",
+    "Trial",
     "UseCase",
     "Verdict",
     "from_json",
