@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlops_assets.adapters.conflicts import retried
+from mlops_assets.adapters.conflicts import TableMoved, retried, unmoved
 from mlops_assets.adapters.frames import (
     DAY,
     TableMismatch,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["DeltaTables", "MemoryTables", "TableMismatch", "TableMissing", "Tables"]
+__all__ = ["DeltaTables", "MemoryTables", "TableMismatch", "TableMissing", "TableMoved", "Tables"]
 
 
 class Tables(abc.ABC):
@@ -55,10 +55,13 @@ class Tables(abc.ABC):
         """
 
     @abc.abstractmethod
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
+    def append_once(
+        self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None, after: int = -1
+    ) -> int:
         """Add those rows whose ``key`` the table does not hold yet, in one commit; returns how many were added.
 
-        For histories of hundreds of lines: the table (without days) is read and written whole.
+        For histories of hundreds of lines: the table (without days) is read and written whole. ``after`` is how many
+        rows the writer saw (-1: any): when the table holds another number, nothing is added and TableMoved is raised.
         """
 
     @abc.abstractmethod
@@ -111,9 +114,11 @@ class MemoryTables(Tables):
         versions.append((by_day(merged) if daily else merged, dict(commit)))
         return described(table, len(versions) - 1, rows, days)
 
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
-        """As in Tables."""
+    def append_once(
+        self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None, after: int = -1
+    ) -> int:
         current = self._versions[table][-1][0] if table in self._versions else frame.iloc[:0]
+        unmoved(table, len(current), after)
         added = news(current, frame, key)
         if len(added) or table not in self._versions:
             self.replace(table, below(current, added), None, commit or {})
@@ -137,17 +142,14 @@ class MemoryTables(Tables):
         return frame[list(columns) if columns else list(frame.columns)].reset_index(drop=True)
 
     def version(self, table: str) -> int | None:
-        """As in Tables."""
         return len(self._versions[table]) - 1 if table in self._versions else None
 
     def days(self, table: str, version: int | None = None) -> list[str]:
-        """As in Tables."""
         if not self._daily.get(table, False):
             return []
         return sorted(self.read(table, version=version)[DAY].unique())
 
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
-        """As in Tables."""
         written = enumerate(self._versions.get(table, []))
         commits: list[Mapping[str, Any]] = [{"version": n, **commit} for n, (_, commit) in written]
         return commits[::-1][:limit]
@@ -169,7 +171,9 @@ class DeltaTables(Tables):
         version = retried(lambda: self._commit(table, self._open(table), rows, where, commit))
         return described(table, version, rows, days)
 
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
+    def append_once(
+        self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None, after: int = -1
+    ) -> int:
         """As in Tables."""
         rows = checked(table, frame, None)
         self._create(table, rows, partitioned=False)
@@ -177,6 +181,7 @@ class DeltaTables(Tables):
         def append() -> int:
             delta = self._open(table)
             current = _frame(delta)
+            unmoved(table, len(current), after)
             added = news(current, rows, key)
             if len(added):
                 self._commit(table, delta, settled(below(current, added)), "true", commit or {})
@@ -207,11 +212,9 @@ class DeltaTables(Tables):
         return self._open(table, version).to_pyarrow_table(filters=bounds or None, columns=list(columns))
 
     def version(self, table: str) -> int | None:
-        """As in Tables."""
         return self._open(table).version() if self._exists(table) else None
 
     def days(self, table: str, version: int | None = None) -> list[str]:
-        """As in Tables."""
         if not self._exists(table):
             return []
         return sorted({partition[DAY] for partition in self._open(table, version).partitions() if DAY in partition})

@@ -1,11 +1,11 @@
-"""Commands that only look: ``status``, ``history``, ``lineage``.
+"""Commands that only look: ``status``, ``lineage``.
 
 Belongs here: printing facts. Does not: changing anything (``cli.operate``).
 """
 
 import click
 
-from mlops_assets.contracts import Evaluation, Manifest, from_json, to_json, to_plain
+from mlops_assets.contracts import Evaluation, Manifest, from_json, to_json
 from mlops_assets.use_cases import USE_CASES
 
 MODEL = click.option(
@@ -35,22 +35,6 @@ def status(model: str) -> None:
         click.echo(f"{arm.arm:<10} version {arm.version}  {arm.basis_points / 100:.0f} %  {arm.digest}")
     for problem in server.problems:
         click.echo(f"problem    {problem}")
-
-
-@click.command()
-@MODEL
-@JSON
-def history(model: str, as_json: bool) -> None:
-    """The promotion history: who made which version what, when, on what evidence."""
-    from mlops_assets.adapters.deployment import Deployment
-
-    lines = Deployment().promotions.all(model)
-    if as_json:
-        click.echo(to_json([to_plain(line) for line in lines]))
-        return
-    for line in lines:
-        move = f"{line.from_arm or '-'} -> {line.to_arm or '-'}"
-        click.echo(f"{line.day}  v{line.version:<3} {line.kind:<12} {move:<22} {line.by}: {line.reason}")
 
 
 @click.command()

@@ -5,10 +5,11 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
-from mlops_assets.cli.look import history, lineage, status
+from mlops_assets.cli.look import lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
 from mlops_assets.cli.run import serve, stop, up
+from mlops_assets.cli.trace import history
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
