@@ -53,7 +53,15 @@ class Deployment:
     @cached_property
     def registry(self) -> Registry:
         """MLflow's model registry."""
-        return MlflowRegistry(self.settings.registry_uri)
+        settings = self.settings
+        return MlflowRegistry(settings.registry_uri, settings.signatures, settings.registry_environment)
+
+    @cached_property
+    def production(self) -> Registry:
+        """The registry that versions are transferred to."""
+        settings = self.settings
+        uri = settings.production_uri or settings.registry_uri
+        return MlflowRegistry(uri, settings.signatures, settings.production_environment)
 
     @cached_property
     def promotions(self) -> Promotions:

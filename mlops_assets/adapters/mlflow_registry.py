@@ -15,6 +15,7 @@ from mlops_assets.adapters.mlflow_server import answers, is_missing
 from mlops_assets.adapters.registry import (
     CUTOFF_TAG,
     DIGEST_TAG,
+    UNSIGNED,
     RegisteredModel,
     Registry,
     RegistryCorrupt,
@@ -22,6 +23,7 @@ from mlops_assets.adapters.registry import (
     VersionMissing,
     write_files,
 )
+from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import ModelVersion
 from mlops_assets.ml.bundles import digest_of
 
@@ -39,8 +41,15 @@ class MlflowRegistry(Registry):
     that registers two bundles never writes one over the other.
     """
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, signatures: Signatures = UNSIGNED, environment: str = "") -> None:
+        """``environment`` keeps its versions apart on a server that several share: ``production.arrival_delay``."""
+        super().__init__(signatures)
         self.tracking_uri = tracking_uri
+        self.environment = environment
+
+    def _named(self, name: str) -> str:
+        """The name on the server."""
+        return f"{self.environment}.{name}" if self.environment else name
 
     def _add(
         self,
@@ -62,21 +71,21 @@ class MlflowRegistry(Registry):
                 client.log_artifacts(run_id, folder)
                 self._ensure_model(name)
                 added = client.create_model_version(
-                    name=name,
+                    name=self._named(name),
                     source=f"{root}/bundle/{digest}",
                     run_id=run_id,
-                    tags={**tags, DIGEST_TAG: digest, DOCUMENTS_TAG: recorded},
+                    tags={**tags, DOCUMENTS_TAG: recorded},
                 )
         except MlflowException as error:
             raise _missing_or(error, f"the registry has no run {run_id}") from error
-        return _told(added, {})
+        return _told(added, name, {})
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
 
         with answers(self.tracking_uri) as client:
             try:
-                client.create_registered_model(name)
+                client.create_registered_model(self._named(name))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -87,7 +96,7 @@ class MlflowRegistry(Registry):
 
         try:
             with answers(self.tracking_uri) as client:
-                found = client.get_registered_model(name)
+                found = client.get_registered_model(self._named(name))
         except MlflowException as error:
             if not is_missing(error):
                 raise
@@ -97,25 +106,26 @@ class MlflowRegistry(Registry):
 
     def versions(self, name: str) -> list[ModelVersion]:
         """As in Registry."""
+        wanted = f"name='{self._named(name)}'"
         with answers(self.tracking_uri) as client:
-            page = client.search_model_versions(f"name='{name}'")
+            page = client.search_model_versions(wanted)
             found = list(page)
             while page.token:
-                page = client.search_model_versions(f"name='{name}'", page_token=page.token)
+                page = client.search_model_versions(wanted, page_token=page.token)
                 found.extend(page)
         aliases = self.model(name).aliases if found else {}
-        return sorted((_told(v, aliases) for v in found), key=lambda v: v.version)
+        return sorted((_told(v, name, aliases) for v in found), key=lambda v: v.version)
 
     def version(self, name: str, number: int) -> ModelVersion:
         """As in Registry."""
-        return _told(self._version(name, number), self.model(name).aliases)
+        return _told(self._version(name, number), name, self.model(name).aliases)
 
     def _version(self, name: str, number: int) -> "MlflowVersion":
         from mlflow.exceptions import MlflowException
 
         try:
             with answers(self.tracking_uri) as client:
-                return client.get_model_version(name, str(number))
+                return client.get_model_version(self._named(name), str(number))
         except MlflowException as error:
             raise _missing_or(error, f"{name} has no version {number} in the registry") from error
 
@@ -123,20 +133,20 @@ class MlflowRegistry(Registry):
         """As in Registry."""
         self._version(name, version)
         with answers(self.tracking_uri) as client:
-            client.set_registered_model_alias(name, alias, str(version))
+            client.set_registered_model_alias(self._named(name), alias, str(version))
 
     def clear_alias(self, name: str, alias: str) -> None:
         """As in Registry."""
         if alias not in self.model(name).aliases:
             return
         with answers(self.tracking_uri) as client:
-            client.delete_registered_model_alias(name, alias)
+            client.delete_registered_model_alias(self._named(name), alias)
 
     def tag(self, name: str, version: int, key: str, value: str) -> None:
         """As in Registry."""
         self._version(name, version)
         with answers(self.tracking_uri) as client:
-            client.set_model_version_tag(name, str(version), key, value)
+            client.set_model_version_tag(self._named(name), str(version), key, value)
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """As in Registry."""
@@ -144,7 +154,7 @@ class MlflowRegistry(Registry):
 
         try:
             with answers(self.tracking_uri) as client:
-                client.set_registered_model_tag(name, key, value)
+                client.set_registered_model_tag(self._named(name), key, value)
         except MlflowException as error:
             raise _missing_or(error, f"no model named {name} in the registry") from error
 
@@ -181,11 +191,11 @@ class MlflowRegistry(Registry):
             raise RegistryCorrupt(f"{source} cannot be read from the registry's artifact store: {error}") from error
 
 
-def _told(version: "MlflowVersion", aliases: Mapping[str, int]) -> ModelVersion:
+def _told(version: "MlflowVersion", name: str, aliases: Mapping[str, int]) -> ModelVersion:
     number = int(version.version)
     created = datetime.datetime.fromtimestamp(version.creation_timestamp / 1000, datetime.UTC)
     return ModelVersion(
-        name=version.name,
+        name=name,
         version=number,
         digest=version.tags.get(DIGEST_TAG, ""),
         cutoff_day=version.tags.get(CUTOFF_TAG, ""),

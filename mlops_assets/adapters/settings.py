@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_assets.adapters.signatures import Signatures
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +36,24 @@ class Settings:
     """MLOPS_LIVE_FROM: first day with live traffic, instead of the use case's own."""
     feed_from: str | None = None
     """MLOPS_FEED_FROM: first day of history that lands, instead of the calendar's first."""
+    registry_environment: str = ""
+    """MLOPS_REGISTRY_ENVIRONMENT: this deployment's place on a registry that several share: its models are named
+    ``<environment>.<model>`` there."""
+    production_uri: str | None = None
+    """MLOPS_PRODUCTION_URI: the MLflow server of production; the deployment's own when not given."""
+    production_environment: str = "production"
+    """MLOPS_PRODUCTION_ENVIRONMENT: the same of production."""
+    signing_key: Path | None = None
+    """MLOPS_SIGNING_KEY: PEM file of the private key that registration signs with; nothing is signed without."""
+    verify_key: Path | None = None
+    """MLOPS_VERIFY_KEY: PEM file of the public key; with it, releases and the server refuse what is not signed."""
+    openlineage: str = ""
+    """MLOPS_OPENLINEAGE: where lineage events go: ``http://host:port``, ``file:///path``, or nowhere."""
+
+    @property
+    def signatures(self) -> Signatures:
+        """What signs and checks versions."""
+        return Signatures(private_key=self.signing_key, public_key=self.verify_key)
 
     @property
     def tables(self) -> Path:
@@ -69,4 +89,14 @@ class Settings:
             feed_until=read("MLOPS_FEED_UNTIL"),
             live_from=read("MLOPS_LIVE_FROM"),
             feed_from=read("MLOPS_FEED_FROM"),
+            registry_environment=read("MLOPS_REGISTRY_ENVIRONMENT", cls.registry_environment),
+            production_uri=read("MLOPS_PRODUCTION_URI"),
+            production_environment=read("MLOPS_PRODUCTION_ENVIRONMENT", cls.production_environment),
+            signing_key=_file(read("MLOPS_SIGNING_KEY")),
+            verify_key=_file(read("MLOPS_VERIFY_KEY")),
+            openlineage=read("MLOPS_OPENLINEAGE", cls.openlineage),
         )
+
+
+def _file(path: str | None) -> Path | None:
+    return Path(path).resolve() if path else None

@@ -5,6 +5,7 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.keys import keys, verify
 from mlops_assets.cli.look import lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
@@ -17,7 +18,9 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-for command in (demo, up, serve, stop, status, history, lineage, promote, override, rollback):
+LOOK = (status, history, lineage, verify)
+OPERATE = (promote, override, rollback, keys)
+for command in (demo, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
 
 if __name__ == "__main__":
