@@ -15,6 +15,7 @@ from mlops_assets.assets.features import build_features
 from mlops_assets.assets.governance import govern
 from mlops_assets.assets.models import build_models
 from mlops_assets.assets.monitoring import build_monitoring
+from mlops_assets.assets.production import build_production
 from mlops_assets.assets.releases import build_releases
 from mlops_assets.assets.remediation import build_remediation
 from mlops_assets.assets.training import build_training
@@ -28,7 +29,7 @@ from mlops_assets.contracts import UseCase
 from mlops_assets.resources.parts import deployed_resources
 from mlops_assets.use_cases import USE_CASES
 
-STAGES = (build_training, build_models, build_releases, build_monitoring, build_remediation)
+STAGES = (build_training, build_models, build_releases, build_production, build_monitoring, build_remediation)
 
 
 def build_defs(

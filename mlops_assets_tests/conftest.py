@@ -81,6 +81,7 @@ class Twins:
         self.domain = self.use_case.domain
         self.memory = memory
         self.source = LandedSource(folder / "landing", NycFlights())
+        self.production = MemoryRegistry()
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
@@ -100,6 +101,7 @@ class Twins:
         return {
             **vars(self.memory),
             "source": self.source,
+            "production": self.production,
             "promotions": self.promotions,
             "releases": self.releases,
             "endpoint": self.endpoint,

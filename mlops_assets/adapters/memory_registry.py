@@ -32,6 +32,15 @@ class MemoryRegistry(Registry):
         self._digests: dict[tuple[str, int], dict[str, str]] = {}
         self._models: dict[str, RegisteredModel] = {}
 
+    @property
+    def address(self) -> str:
+        """As in Registry."""
+        return f"memory:{id(self)}"
+
+    def open_run(self, label: str) -> str:
+        """As in Registry."""
+        return label
+
     def _add(
         self,
         name: str,

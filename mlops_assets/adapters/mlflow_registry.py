@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.experiments import Experiments
 from mlops_assets.adapters.mlflow_server import answers, is_missing
 from mlops_assets.adapters.registry import (
     CUTOFF_TAG,
@@ -21,17 +22,21 @@ from mlops_assets.adapters.registry import (
     RegistryCorrupt,
     RegistryUnavailable,
     VersionMissing,
+    read_files,
     write_files,
 )
 from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import ModelVersion
-from mlops_assets.ml.bundles import digest_of
+from mlops_assets.ml.bundles import bundle_digest, digest_of
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 DOCUMENTS_TAG = "documents"
 """Version tag: JSON of path -> SHA-256. Kept apart from the files: a changed document cannot vouch for itself."""
+TRANSFERS = "transfers"
+"""MLflow experiment of the versions that were trained elsewhere."""
 
 
 class MlflowRegistry(Registry):
@@ -51,6 +56,20 @@ class MlflowRegistry(Registry):
         """The name on the server."""
         return f"{self.environment}.{name}" if self.environment else name
 
+    @property
+    def address(self) -> str:
+        """As in Registry."""
+        return (
+            f"{self.tracking_uri.rstrip('/')}#{self.environment}" if self.environment else self.tracking_uri.rstrip("/")
+        )
+
+    def open_run(self, label: str) -> str:
+        """As in Registry."""
+        experiments = Experiments(self.tracking_uri, TRANSFERS, owner_tag="transfer")
+        run_id = experiments.find_or_create(label, label, {})
+        experiments.end(run_id, "FINISHED", None)
+        return run_id
+
     def _add(
         self,
         name: str,
@@ -64,11 +83,10 @@ class MlflowRegistry(Registry):
 
         recorded = json.dumps({path: digest_of(content) for path, content in documents.items()}, sort_keys=True)
         try:
-            with answers(self.tracking_uri) as client, tempfile.TemporaryDirectory() as folder:
-                write_files(Path(folder) / "bundle" / digest, bundle)
-                write_files(Path(folder) / "documents" / digest, documents)
+            with answers(self.tracking_uri) as client:
                 root = client.get_run(run_id).info.artifact_uri
-                client.log_artifacts(run_id, folder)
+                self._upload(client, run_id, {"bundle": bundle, "documents": documents}, digest)
+                self._read_back(f"{root}/bundle/{digest}", digest)
                 self._ensure_model(name)
                 added = client.create_model_version(
                     name=self._named(name),
@@ -79,6 +97,20 @@ class MlflowRegistry(Registry):
         except MlflowException as error:
             raise _missing_or(error, f"the registry has no run {run_id}") from error
         return _told(added, name, {})
+
+    def _upload(
+        self, client: "MlflowClient", run_id: str, kinds: Mapping[str, Mapping[str, bytes]], digest: str
+    ) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for kind, files in kinds.items():
+                write_files(Path(folder) / kind / digest, files)
+            client.log_artifacts(run_id, folder)
+
+    def _read_back(self, source: str, digest: str) -> None:
+        """Raise RegistryCorrupt when the store does not give the bundle back as it was: before anybody can see it."""
+        with tempfile.TemporaryDirectory() as folder:
+            if (found := bundle_digest(read_files(self._copy(source, Path(folder))))) != digest:
+                raise RegistryCorrupt(f"the artifact store gave {found} back for {digest}: nothing was registered")
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException

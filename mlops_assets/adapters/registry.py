@@ -64,6 +64,15 @@ class Registry(ABC):
     def __init__(self, signatures: Signatures = UNSIGNED) -> None:
         self.signatures = signatures
 
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where it is, and which environment's: two registries with one address are the same one."""
+
+    @abstractmethod
+    def open_run(self, label: str) -> str:
+        """Id of a run to register under, for a version that was not trained here; the same label gives the same run."""
+
     def register(
         self,
         name: str,

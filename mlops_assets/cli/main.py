@@ -11,6 +11,7 @@ from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
 from mlops_assets.cli.run import serve, stop, up
 from mlops_assets.cli.trace import history
+from mlops_assets.cli.transfer import transfer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,7 +20,7 @@ def main() -> None:
 
 
 LOOK = (status, history, lineage, verify)
-OPERATE = (promote, override, rollback, keys)
+OPERATE = (promote, override, rollback, transfer, keys)
 for command in (demo, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
 

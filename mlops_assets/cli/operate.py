@@ -49,7 +49,7 @@ def rollback(model: str, by: str, reason: str, day: str | None, to_version: int 
     from mlops_assets.adapters.deployment import Deployment
 
     deployment = Deployment()
-    cause = _cause("rollback", deployment, model, by, reason, day)
+    cause = cause_of("rollback", deployment, model, by, reason, day)
     line = deployment.releases.roll_back(model, cause=cause, to_version=to_version)
     deployment.endpoint.nudge()
     deployment.endpoint.wait_for(model, Arm.CHAMPION, line.digest, timeout=60)
@@ -60,7 +60,7 @@ def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | 
     from mlops_assets.adapters.deployment import Deployment
 
     deployment = Deployment()
-    cause = _cause(f"override/{version}/{arm}", deployment, model, by, reason, day)
+    cause = cause_of(f"override/{version}/{arm}", deployment, model, by, reason, day)
     share = find_use_case(model).release.canary_basis_points if arm is Arm.CANARY else 0
     digest = deployment.registry.version(model, version).digest
     line = deployment.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
@@ -68,7 +68,8 @@ def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | 
     return line
 
 
-def _cause(what: str, deployment, model: str, by: str, reason: str, day: str | None):
+def cause_of(what: str, deployment, model: str, by: str, reason: str, day: str | None):
+    """Why a person moves something, as the history will tell it."""
     from mlops_assets.adapters.releases import Cause
 
     domain = find_use_case(model).domain

@@ -21,6 +21,7 @@ ROLES = (
     "feature_store",
     "artifacts",
     "registry",
+    "production",
     "promotions",
     "releases",
     "endpoint",
@@ -29,7 +30,7 @@ ROLES = (
     "replay",
 )
 # These reach a server: the embedded one is started when it does not answer.
-SERVED = ("registry", "releases", "endpoint", "replay")
+SERVED = ("registry", "production", "releases", "endpoint", "replay")
 
 
 def part(role: str) -> dg.ResourceDefinition:
