@@ -41,14 +41,42 @@ def status(model: str) -> None:
 @click.argument("version", type=int)
 @MODEL
 @JSON
-def lineage(version: int, model: str, as_json: bool) -> None:
-    """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests."""
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="Print the drawing as Mermaid text.")
+@click.option("--draw", "drawing", type=click.Path(dir_okay=False), help="SVG file to draw; else in the state folder.")
+def lineage(version: int, model: str, as_json: bool, as_mermaid: bool, drawing: str | None) -> None:
+    """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests; and its answers.
+
+    Prints it, and draws it as an SVG file that any browser opens.
+    """
     from mlops_assets.adapters.deployment import Deployment
-    from mlops_assets.ml.lineage import lineage_of, lineage_text
+    from mlops_assets.ml.lineage import lineage_of
 
     deployment = Deployment()
     manifest = from_json(Manifest, deployment.registry.document(model, version, "manifest.json"))
     evaluation = from_json(Evaluation, deployment.registry.document(model, version, "evaluation.json"))
     registered = deployment.registry.version(model, version)
     facts = lineage_of(registered, manifest, evaluation, deployment.promotions.all(model))
-    click.echo(to_json(facts) if as_json else lineage_text(facts))
+    show_lineage(deployment, facts, as_json=as_json, as_mermaid=as_mermaid, drawing=drawing)
+
+
+def show_lineage(deployment, facts, *, as_json: bool, as_mermaid: bool, drawing: str | None) -> None:
+    """Print the facts with what the version answered, and draw them."""
+    from pathlib import Path
+
+    from mlops_assets.cli.impact import answers_on_record
+    from mlops_assets.ml.impact import answers_of
+    from mlops_assets.ml.lineage import lineage_text
+    from mlops_assets.ml.lineage_graph import lineage_picture, mermaid, svg
+
+    answered = answers_on_record(deployment, facts["model"])
+    facts = {**facts, "answers": answers_of(answered[answered["version"] == facts["version"]])}
+    picture = lineage_picture(facts)
+    if as_json or as_mermaid:
+        click.echo(to_json(facts) if as_json else mermaid(picture))
+    else:
+        click.echo(lineage_text(facts))
+    if drawing or not (as_json or as_mermaid):
+        file = Path(drawing or deployment.settings.state / "lineage" / f"{facts['model']}-{facts['version']}.svg")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(svg(picture))
+        click.echo(f"drawn: {file}", err=bool(as_json or as_mermaid))

@@ -5,6 +5,7 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.impact import impact
 from mlops_assets.cli.keys import keys, verify
 from mlops_assets.cli.look import lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
@@ -19,7 +20,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, history, lineage, verify)
+LOOK = (status, history, lineage, impact, verify)
 OPERATE = (promote, override, rollback, transfer, keys)
 for command in (demo, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
