@@ -21,6 +21,7 @@ from mlops_assets.assets.remediation import build_remediation
 from mlops_assets.assets.training import build_training
 from mlops_assets.automation.feed import feed_sensor
 from mlops_assets.automation.jobs import TRAIN, domain_jobs, use_case_jobs
+from mlops_assets.automation.lineage import lineage_sensor
 from mlops_assets.automation.mlflow_status import mlflow_status_sensors
 from mlops_assets.automation.release import release_sensor
 from mlops_assets.automation.remediation import remediation_sensor
@@ -51,7 +52,7 @@ def build_defs(
         assets=govern([*shared, *own], [*domains, *use_cases]),
         jobs=[job for named in (*landing.values(), *jobs.values()) for job in named.values()],
         schedules=[training_schedule(use_case, jobs[use_case.name][TRAIN]) for use_case in use_cases],
-        sensors=sensors + mlflow_status_sensors(chosen.sensor_seconds),
+        sensors=[*sensors, *mlflow_status_sensors(chosen.sensor_seconds), lineage_sensor(chosen)],
         resources={**deployed_resources(lambda: chosen), **(resources or {})},
         executor=dg.in_process_executor,
     )

@@ -16,6 +16,7 @@ from mlops_assets.adapters.alerts import MemoryAlerts
 from mlops_assets.adapters.artifacts import MemoryArtifacts
 from mlops_assets.adapters.endpoint import Endpoint, MemoryEndpoint
 from mlops_assets.adapters.feature_store import FeatureStore, MemoryFeatureStore
+from mlops_assets.adapters.lineage_events import MemoryLineageEvents
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.online_reader import Key, OnlineReader, Snapshot
 from mlops_assets.adapters.promotions import Promotions
@@ -82,6 +83,7 @@ class Twins:
         self.memory = memory
         self.source = LandedSource(folder / "landing", NycFlights())
         self.production = MemoryRegistry()
+        self.lineage_events = MemoryLineageEvents()
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
@@ -102,6 +104,7 @@ class Twins:
             **vars(self.memory),
             "source": self.source,
             "production": self.production,
+            "lineage_events": self.lineage_events,
             "promotions": self.promotions,
             "releases": self.releases,
             "endpoint": self.endpoint,

@@ -11,7 +11,9 @@ from mlops_assets.adapters.alerts import Alerts, LogAlerts
 from mlops_assets.adapters.artifacts import Artifacts, FolderArtifacts
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
 from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.lineage_events import LineageEvents
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
+from mlops_assets.adapters.openlineage import lineage_events
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry
 from mlops_assets.adapters.releases import Releases
@@ -87,6 +89,11 @@ class Deployment:
     def alerts(self) -> Alerts:
         """Who is told."""
         return LogAlerts(self.settings.state / "alerts.jsonl")
+
+    @cached_property
+    def lineage_events(self) -> LineageEvents:
+        """Who collects lineage."""
+        return lineage_events(self.settings)
 
     @cached_property
     def replay(self) -> Replay:

@@ -108,7 +108,7 @@ def svg(picture: Picture) -> str:
 
 def _places(picture: Picture) -> dict[str, tuple[int, int]]:
     """Where each box lies: a column for each stage, one under the other in it."""
-    below = dict.fromkeys(COLUMNS, MARGIN)
+    below: dict[str, int] = dict.fromkeys(COLUMNS, MARGIN)
     places = {}
     for box in picture.boxes:
         places[box.id] = (MARGIN + COLUMNS.index(box.column) * (WIDTH + GAP_X), below[box.column])

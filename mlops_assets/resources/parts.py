@@ -27,6 +27,7 @@ ROLES = (
     "endpoint",
     "traffic_log",
     "alerts",
+    "lineage_events",
     "replay",
 )
 # These reach a server: the embedded one is started when it does not answer.
