@@ -17,6 +17,7 @@ from mlops_assets.adapters.artifacts import MemoryArtifacts
 from mlops_assets.adapters.content_store import MemoryContentStore
 from mlops_assets.adapters.endpoint import Endpoint, MemoryEndpoint
 from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.lineage_events import MemoryLineageEvents
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.memory_tables import MemoryTables
@@ -87,6 +88,8 @@ class Twins:
         self.domain = self.use_case.domain
         self.memory = memory
         self.source = LandedSource(folder / "landing", NycFlights())
+        self.production = MemoryRegistry()
+        self.lineage_events = MemoryLineageEvents()
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
@@ -106,6 +109,8 @@ class Twins:
         return {
             **vars(self.memory),
             "source": self.source,
+            "production": self.production,
+            "lineage_events": self.lineage_events,
             "promotions": self.promotions,
             "releases": self.releases,
             "endpoint": self.endpoint,

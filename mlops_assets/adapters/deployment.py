@@ -14,7 +14,9 @@ from mlops_assets.adapters.dvc_store import DvcStore
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
 from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
 from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.lineage_events import LineageEvents
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
+from mlops_assets.adapters.openlineage import lineage_events
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry
 from mlops_assets.adapters.releases import Releases
@@ -66,7 +68,15 @@ class Deployment:
     @cached_property
     def registry(self) -> Registry:
         """MLflow's model registry."""
-        return MlflowRegistry(self.settings.registry_uri)
+        settings = self.settings
+        return MlflowRegistry(settings.registry_uri, settings.signatures, settings.registry_environment)
+
+    @cached_property
+    def production(self) -> Registry:
+        """The registry that versions are transferred to."""
+        settings = self.settings
+        uri = settings.production_uri or settings.registry_uri
+        return MlflowRegistry(uri, settings.signatures, settings.production_environment)
 
     @cached_property
     def promotions(self) -> Promotions:
@@ -92,6 +102,11 @@ class Deployment:
     def alerts(self) -> Alerts:
         """Who is told."""
         return LogAlerts(self.settings.state / "alerts.jsonl")
+
+    @cached_property
+    def lineage_events(self) -> LineageEvents:
+        """Who collects lineage."""
+        return lineage_events(self.settings)
 
     @cached_property
     def replay(self) -> Replay:

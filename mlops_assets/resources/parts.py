@@ -23,15 +23,17 @@ ROLES = (
     "content_store",
     "studies",
     "registry",
+    "production",
     "promotions",
     "releases",
     "endpoint",
     "traffic_log",
     "alerts",
+    "lineage_events",
     "replay",
 )
 # These reach a server: the embedded one is started when it does not answer.
-SERVED = ("registry", "releases", "endpoint", "replay")
+SERVED = ("registry", "production", "releases", "endpoint", "replay")
 
 
 def part(role: str) -> dg.ResourceDefinition:

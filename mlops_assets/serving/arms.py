@@ -28,6 +28,7 @@ from mlops_assets.ml.bundles import (
 )
 from mlops_assets.ml.engines import Engine
 from mlops_assets.serving.configuration import ServedModel
+from mlops_assets.serving.desired import RefusedVersion
 from mlops_assets.serving.engines import load_engine
 from mlops_assets.serving.features import BatchFeatures, Transformation, specimen
 from mlops_assets.serving.validation import RequestForm
@@ -39,6 +40,8 @@ ORDER = (Arm.CHAMPION, Arm.CANARY, Arm.SHADOW)
 
 class BundleRefused(ValueError):
     """A bundle is not what it should be and must not answer. Says why."""
+
+    why = "load"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class ModelState:
     arms: Mapping[Arm, Holding] = field(default_factory=dict)
     canary_basis_points: int = 0
     problems: tuple[str, ...] = ()
+    refused: tuple[RefusedVersion, ...] = ()
 
     @cached_property
     def form(self) -> RequestForm:

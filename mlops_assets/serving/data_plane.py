@@ -213,8 +213,11 @@ class DataPlane:
     def render_metrics(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
         """The counters, and who holds which arm, in Prometheus' text format."""
         now_held: dict[tuple[str, Labels], float] = dict(gauges)
-        for name in self._states:
+        for name, state in self._states.items():
             report = self.status(name)
+            for known in state.refused:
+                labels = {"model": name, "arm": known.arm, "version": str(known.version), "why": known.why}
+                now_held["mlops_refused_version", tuple(labels.items())] = 1
             now_held["mlops_problems", (("model", name),)] = len(report.problems)
             for arm in report.arms:
                 labels = {"model": name, "arm": arm.arm, "version": str(arm.version), "digest": arm.digest}

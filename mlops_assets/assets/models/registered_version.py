@@ -7,6 +7,7 @@ not: what serves (``assets.releases``).
 import dagster as dg
 
 from mlops_assets.adapters.artifacts import Artifacts
+from mlops_assets.adapters.registry import COMMIT_TAG, CUTOFF_TAG, TRAINING_SET_TAG
 from mlops_assets.adapters.releases import Cause, Releases
 from mlops_assets.assets.address import MODELS, key
 from mlops_assets.assets.files import put_release_decision
@@ -97,7 +98,7 @@ def register(
         bundle_of(artifacts, use_case, cutoff),
         {**documents, **artifacts.get_all(place(use_case, "drift_reference", cutoff))},
         result.model_digest,
-        {"cutoff_day": cutoff, "training_set_digest": manifest.training_set_digest},
+        {CUTOFF_TAG: cutoff, TRAINING_SET_TAG: manifest.training_set_digest, COMMIT_TAG: manifest.code_commit},
     )
     cause = Cause(
         id=f"registered/{version.version}",
