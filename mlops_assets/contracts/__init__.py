@@ -15,10 +15,11 @@ from mlops_assets.contracts.evidence import (
     Gate,
     Judgement,
     ReleaseDecision,
+    ServerAnswers,
     Step,
     Verdict,
 )
-from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Training, UseCase
+from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Slice, Training, UseCase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
 from mlops_assets.contracts.versions import (
     Arm,
@@ -46,7 +47,9 @@ __all__ = [
     "Owner",
     "Release",
     "ReleaseDecision",
+    "ServerAnswers",
     "ServerStatus",
+    "Slice",
     "Step",
     "TableVersion",
     "Training",

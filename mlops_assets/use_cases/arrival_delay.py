@@ -4,7 +4,7 @@ Here: the facts of this use case, each figure with the reason it was chosen.
 Belongs here: what a domain expert or the model's owner would change. Does not: code.
 """
 
-from mlops_assets.contracts import Gates, Monitoring, Release, Training, UseCase
+from mlops_assets.contracts import Gates, Monitoring, Release, Slice, Training, UseCase
 from mlops_assets.use_cases.flights import FLIGHTS
 
 ARRIVAL_DELAY = UseCase(
@@ -15,7 +15,13 @@ ARRIVAL_DELAY = UseCase(
     feature_service="arrival_delay_v1",
     entity_id="flight_id",
     decision_lead_minutes=120,
-    slices=("carrier", "origin"),
+    slices=(
+        Slice(name="carrier", column="carrier"),
+        Slice(name="origin", column="origin"),
+        Slice(name="hour", column="sched_dep_minute", width=60),
+        # Known two hours ahead: of the flights of this airport that landed lately, at least half were late.
+        Slice(name="storm", column="origin_delays__late_share_3h", at_least=0.5),
+    ),
     # Late rate of January to March.
     fallback_score=0.24,
     owner=FLIGHTS.owner,
