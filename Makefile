@@ -9,7 +9,7 @@ export PYTHONWARNINGS ?= ignore
 # A training whose threads spin while they wait takes 30 s instead of 3 s when anything else uses one of two cores.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo ui test test-fast test-integration test-live lint types lock stop clean
+.PHONY: help setup demo sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ $(READY): requirements.lock pyproject.toml
 demo: setup ## play the life of a model on real flights (about 5 minutes)
 	$(BIN)/mlops demo
 
+sample: setup ## the whole graph on a few days, and the digest of all it makes (about a minute)
+	$(BIN)/mlops sample
+
 ui: setup ## Dagster's web UI, daemon and sensors, with the model server and the registry beside them
 	$(BIN)/mlops up
 
@@ -39,6 +42,12 @@ test-integration: setup ## tests against real parts on loopback
 
 test-live: setup ## dagster dev, daemon and server as processes; sensors really fire
 	$(BIN)/pytest -q -m "live" mlops_assets_tests
+
+test-reproducibility: setup ## the sample with one thread and with two: equal digests of data, training sets and models
+	@mkdir -p state
+	for n in 1 2; do MLOPS_STATE=state/sample-$$n OMP_NUM_THREADS=$$n $(BIN)/mlops sample --threads $$n --json \
+		> state/sample-$$n.line && $(BIN)/python -m json.tool state/sample-$$n.line state/sample-$$n.json || exit 1; done
+	diff state/sample-1.json state/sample-2.json && cat state/sample-1.json
 
 lint: setup ## ruff and the direction of imports
 	$(BIN)/ruff check .

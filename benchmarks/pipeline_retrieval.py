@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mlops_assets.adapters.feature_store import FeastFeatureStore
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.tables import DeltaTables
 from mlops_assets.ml.training import decisions

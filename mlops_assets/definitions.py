@@ -26,18 +26,18 @@ from mlops_assets.automation.remediation import remediation_sensor
 from mlops_assets.automation.schedules import training_schedule
 from mlops_assets.contracts import UseCase
 from mlops_assets.resources.parts import deployed_resources
-from mlops_assets.use_cases import USE_CASES
 
 STAGES = (build_training, build_models, build_releases, build_monitoring, build_remediation)
 
 
 def build_defs(
-    use_cases: Sequence[UseCase] = USE_CASES,
+    use_cases: Sequence[UseCase] | None = None,
     resources: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
 ) -> dg.Definitions:
-    """Fresh definitions; ``resources`` replace the deployed ones by role."""
+    """Fresh definitions of those use cases, or of all; ``resources`` replace the deployed ones by role."""
     chosen = settings or Settings.from_environment()
+    use_cases = chosen.use_cases if use_cases is None else use_cases
     domains = tuple(dict.fromkeys(use_case.domain for use_case in use_cases))
     shared = [asset for domain in domains for build in (build_datasets, build_features) for asset in build(domain)]
     own = [asset for use_case in use_cases for build in STAGES for asset in build(use_case)]

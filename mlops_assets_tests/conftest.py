@@ -14,16 +14,18 @@ import pytest
 
 from mlops_assets.adapters.alerts import MemoryAlerts
 from mlops_assets.adapters.artifacts import MemoryArtifacts
+from mlops_assets.adapters.content_store import MemoryContentStore
 from mlops_assets.adapters.endpoint import Endpoint, MemoryEndpoint
-from mlops_assets.adapters.feature_store import FeatureStore, MemoryFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_registry import MemoryRegistry
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.online_reader import Key, OnlineReader, Snapshot
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.releases import Cause, Releases
 from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.source import LandedSource, NycFlights
-from mlops_assets.adapters.tables import MemoryTables
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
 from mlops_assets.assets.models.workbench import bundle_of
 from mlops_assets.automation.feed import RANGE_END, RANGE_START
@@ -66,6 +68,7 @@ class Memory:
     tables: MemoryTables
     feature_store: MemoryFeatureStore
     artifacts: MemoryArtifacts
+    content_store: MemoryContentStore
     registry: MemoryRegistry
     traffic_log: MemoryTrafficLog
     alerts: MemoryAlerts
@@ -153,7 +156,7 @@ def enthrone(twins: Twins, cutoff_day: str) -> ModelVersion:
 def new_twins(folder: Path) -> Twins:
     """Twins that have lived through nothing."""
     tables = MemoryTables()
-    parts = (MemoryArtifacts(), MemoryRegistry(), MemoryTrafficLog(), MemoryAlerts())
+    parts = (MemoryArtifacts(), MemoryContentStore(), MemoryRegistry(), MemoryTrafficLog(), MemoryAlerts())
     return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts))
 
 

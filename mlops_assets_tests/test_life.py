@@ -41,6 +41,9 @@ def test_the_manifest_names_the_training_set_by_its_digest_and_its_tables_by_ver
     manifest = manifest_at(memory.artifacts, life.twins.use_case, LAST)
     rows = memory.artifacts.get(f"arrival_delay/training/training_set/{LAST}/rows.parquet")
     assert manifest.training_set_digest == digest_of(rows)
+    assert manifest.training == life.twins.use_case.training
+    assert manifest.training_config["invert_label_share"] == 0.0
+    assert manifest.packages["lightgbm"].startswith("4.")
     assert {pin.table for pin in manifest.tables} > {"flights/datasets/flights", "flights/features/origin_weather"}
     assert manifest.dagster_run_id == life.runs["train"].run_id
     assert manifest.fault_injected is None

@@ -9,8 +9,11 @@ from functools import cached_property, lru_cache
 
 from mlops_assets.adapters.alerts import Alerts, LogAlerts
 from mlops_assets.adapters.artifacts import Artifacts, FolderArtifacts
+from mlops_assets.adapters.content_store import ContentStore
+from mlops_assets.adapters.dvc_store import DvcStore
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry
@@ -21,7 +24,6 @@ from mlops_assets.adapters.source import LandedSource, NycFlights
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
 from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.adapters.traffic_log import TrafficLog
-from mlops_assets.use_cases import USE_CASES
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Deployment:
     def artifacts(self) -> Artifacts:
         """Files that assets hand to each other."""
         return FolderArtifacts(self.settings.state / "artifacts")
+
+    @cached_property
+    def content_store(self) -> ContentStore:
+        """DVC."""
+        return DvcStore(self.settings.dvc, self.settings.remote)
 
     @cached_property
     def registry(self) -> Registry:
@@ -84,7 +91,7 @@ class Deployment:
     def replay(self) -> Replay:
         """The outside world of the reference data."""
         parts = (self.source, self.tables, self.feature_store, self.endpoint)
-        return Replay(*parts, USE_CASES, live_from=self.settings.live_from)
+        return Replay(*parts, self.settings.use_cases, live_from=self.settings.live_from)
 
 
 @lru_cache(maxsize=4)

@@ -19,7 +19,7 @@ import msgspec
 
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets.contracts import to_json
-from mlops_assets.ml.bundles import ModelFeature, RequestField, ViewInput, digest_of
+from mlops_assets.ml.bundles import Inputs, ModelFeature, RequestField, ViewInput, digest_of
 
 REPO = ROOT / "feature_repo"
 REQUEST_KINDS: Mapping[str, str] = {"String": "string", "Int64": "integer", "Float64": "number"}
@@ -46,6 +46,8 @@ class ViewSpec(msgspec.Struct, frozen=True):
     tags: dict[str, str]
     owner: str
     table: str
+    missing_share_at_most: float
+    """Of a day's values: with more missing, something is wrong with what the view is made from."""
 
 
 class OnDemandSpec(msgspec.Struct, frozen=True):
@@ -88,17 +90,6 @@ class RepoSpec(msgspec.Struct, frozen=True):
     def service(self, name: str) -> ServiceSpec:
         """The service of that name. Raises KeyError that lists the known names."""
         return _named(self.services, name, "feature service")
-
-
-class Inputs(msgspec.Struct, frozen=True):
-    """What a model of one feature service is fed with: the parts of a signature that the service decides."""
-
-    features: tuple[ModelFeature, ...]
-    """Candidates in order: request fields, features of views, on-demand features; categories without levels."""
-    request_fields: tuple[RequestField, ...]
-    views: tuple[ViewInput, ...]
-    transformations: tuple[str, ...]
-    digest: str
 
 
 def inputs_of(spec: RepoSpec, service: str) -> Inputs:
@@ -218,7 +209,15 @@ def _view(view: Any, join_keys: Mapping[str, str]) -> ViewSpec:
         tags=dict(view.tags),
         owner=view.owner,
         table=view.batch_source.path,
+        missing_share_at_most=_bound(view),
     )
+
+
+def _bound(view: Any) -> float:
+    name = "missing_share_at_most"
+    if name not in view.tags:
+        raise ValueError(f"feature view {view.name} has no tag {name}: state which share of missing values is too much")
+    return float(view.tags[name])
 
 
 def _on_demand(view: Any) -> OnDemandSpec:

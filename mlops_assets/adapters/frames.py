@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mlops_assets.contracts import TableVersion
-from mlops_assets.ml.datasets import content_digest
+from mlops_assets.ml.digests import content_digest, content_digests, whole_and_daily_digests
 from mlops_assets.ml.schedules import INSTANT
 
 if TYPE_CHECKING:
@@ -74,9 +74,31 @@ def fit(table: str, rows: pd.DataFrame, known: Mapping[str, Any]) -> None:
 
 def described(table: str, version: int, rows: pd.DataFrame, days: Sequence[str] | None) -> TableVersion:
     """The contract of what was just written."""
-    first, last = (min(days), max(days)) if days else (None, None)
-    digest = content_digest(rows)
-    return TableVersion(table=table, version=version, first_day=first, last_day=last, rows=len(rows), digest=digest)
+    if days is None:
+        return TableVersion(table=table, version=version, rows=len(rows), digest=content_digest(rows))
+    digest, daily = whole_and_daily_digests(rows)
+    return TableVersion(
+        table=table,
+        version=version,
+        first_day=min(days, default=None),
+        last_day=max(days, default=None),
+        rows=len(rows),
+        digest=digest,
+        day_digests={**dict.fromkeys(sorted(set(days)), content_digest(rows.iloc[:0])), **daily},
+    )
+
+
+def differing_days(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
+    """The days whose rows are not the same in both frames of one table; a column that was added later and holds
+    nothing makes no difference."""
+    added = [name for name in new.columns if name not in old.columns]
+    filled = old.assign(**{name: pd.Series(None, old.index, _nullable(new[name].dtype)) for name in added})
+    before, after = content_digests(filled), content_digests(new)
+    return sorted(day for day in {*before, *after} if before.get(day) != after.get(day))
+
+
+def _nullable(dtype: Any) -> Any:
+    return "float64" if pd.api.types.is_numeric_dtype(dtype) else dtype
 
 
 def news(current: pd.DataFrame, frame: pd.DataFrame, key: str) -> pd.DataFrame:
@@ -85,9 +107,9 @@ def news(current: pd.DataFrame, frame: pd.DataFrame, key: str) -> pd.DataFrame:
     return rows[~rows[key].isin(current[key])].drop_duplicates(key)
 
 
-def below(current: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
-    """Both, one after the other."""
-    return pd.concat([part for part in (current, added) if len(part)] or [added], ignore_index=True)
+def untouched() -> pd.DataFrame:
+    """What a daily table holds before its first write."""
+    return pd.DataFrame({DAY: pd.Series(dtype=object)})
 
 
 def missing(table: str, version: int | None) -> str:

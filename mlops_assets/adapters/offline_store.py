@@ -1,19 +1,22 @@
 """Feast's offline store over our tables: Delta through deltalake, point in time with DuckDB's ASOF join.
 
 Here: the class that ``feature_store.yaml`` names, and the versions it reads. Belongs here: retrieval of past feature
-values. Does not: writing snapshots (``adapters.tables``), Feast's online side (``adapters.feast_state``).
+values. Does not: the join (``adapters.asof``), reading files (``adapters.delta_scan``), writing snapshots
+(``adapters.tables``), Feast's online side (``adapters.feast_state``).
 
-Feast's own DuckDB store downloads an extension to read Delta and joins by an inequality followed by a row number:
-14 s for 336,776 rows x 4 views, where ASOF takes 1 s. Rows come back in the order of the entity frame. Instants are
-joined as whole microseconds, so no time zone of any library takes part.
+Feast's own DuckDB store downloads an extension to read Delta and joins by an inequality followed by a row number
+(docs/benchmarks/features.md compares the two). Rows come back in the order of the entity frame. A value created after
+the decision is not seen by it, unless the settings say so: Feast sees it, unless the caller says so.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,11 +28,15 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from mlops_assets.adapters import feast_state
+from mlops_assets.adapters.asof import Decisions, Snapshots, matches
+from mlops_assets.adapters.delta_scan import Span
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.tables import DeltaTables
+from mlops_assets.ml.bitemporal import NEVER
 
 EVENT_TIMESTAMP = "event_timestamp"
-POSITION = "__position"
+VIEWS_AT_ONCE = 2
+"""Views read and joined at the same time: the engines use all cores, but not in every step of theirs."""
 PINS: ContextVar[Mapping[str, int] | None] = ContextVar("pinned_versions", default=None)
 __all__ = ["DeltaOfflineStore", "DeltaOfflineStoreConfig", "feast_state", "pinned"]
 
@@ -50,6 +57,9 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     type: Any = "mlops_assets.adapters.offline_store.DeltaOfflineStore"
     tables: str = ""
     """Folder of the tables; empty: where ``Settings`` says."""
+    created_cutoff: bool = True
+    """A value that was written after the decision is not seen by it. False: Feast's own default, the newest event and
+    of that the row created last, whenever that was."""
 
 
 class DeltaJob(RetrievalJob):
@@ -92,6 +102,8 @@ class DeltaJob(RetrievalJob):
 class DeltaOfflineStore(OfflineStore):
     """See the module."""
 
+    supports_filter_by_created_timestamp = True
+
     @staticmethod
     def get_historical_features(
         config: RepoConfig,
@@ -101,26 +113,30 @@ class DeltaOfflineStore(OfflineStore):
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
         **_: Any,
     ) -> RetrievalJob:
         """As in OfflineStore. ``entity_df`` is a frame with ``event_timestamp`` (UTC) and the join keys.
 
-        Raises TypeError for an entity query in SQL or none at all.
+        Raises TypeError for an entity query in SQL or none at all, ValueError without ``event_timestamp``.
         """
         if not isinstance(entity_df, pd.DataFrame):
             raise TypeError("give the decisions as a frame: entity queries in SQL are not supported")
-        entities = pd.DataFrame(entity_df).reset_index(drop=True)
+        if EVENT_TIMESTAMP not in entity_df:
+            raise ValueError(f"the decisions' frame has no column {EVENT_TIMESTAMP}: name their instants so")
         tables = _Pinned(config)
-        at = entities[EVENT_TIMESTAMP]
+        at = entity_df[EVENT_TIMESTAMP]
         metadata = RetrievalMetadata(
             features=feature_refs,
-            keys=[name for name in entities.columns if name != EVENT_TIMESTAMP],
+            keys=[name for name in entity_df.columns if name != EVENT_TIMESTAMP],
             min_event_timestamp=at.min(),
             max_event_timestamp=at.max(),
         )
         wanted = [(view, _requested(view, feature_refs)) for view in feature_views]
+        cutoff = filter_by_created_timestamp or config.offline_store.created_cutoff
+        entities = pa.Table.from_pandas(entity_df, preserve_index=False)
         return DeltaJob(
-            lambda: point_in_time(entities, wanted, tables, full_feature_names),
+            lambda: point_in_time(entities, wanted, tables, full_feature_names=full_feature_names, cutoff=cutoff),
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             metadata,
             full_feature_names,
@@ -138,12 +154,14 @@ class DeltaOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """As in OfflineStore: the newest row of every key in the range; ``feast materialize`` uses it."""
-        names = [*join_key_columns, *feature_name_columns, timestamp_field]
+        clocks = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        names = [*join_key_columns, *feature_name_columns, *clocks]
         tables = _Pinned(config)
 
         def latest() -> pa.Table:
             frame = tables.rows(data_source, names, start_date, end_date).to_pandas()
-            newest = frame.sort_values(timestamp_field, kind="stable").drop_duplicates(join_key_columns, keep="last")
+            ordered = frame.sort_values(clocks, kind="stable", na_position="first")
+            newest = ordered.drop_duplicates(join_key_columns, keep="last")
             return pa.Table.from_pandas(newest.sort_values(join_key_columns), preserve_index=False)
 
         return DeltaJob(latest)
@@ -161,11 +179,19 @@ class DeltaOfflineStore(OfflineStore):
     ) -> RetrievalJob:
         """As in OfflineStore: every row in the range."""
         names = [*join_key_columns, *feature_name_columns, timestamp_field]
+        names += [created_timestamp_column] if created_timestamp_column else []
         tables = _Pinned(config)
         return DeltaJob(lambda: tables.rows(data_source, names, start_date, end_date))
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
-        """As in OfflineStore. A table is written by its asset, perhaps later than Feast learns of it."""
+        """As in OfflineStore. A table is written by its asset, perhaps later than Feast learns of it.
+
+        Raises ValueError for a source with a field mapping.
+        """
+        if data_source.field_mapping:
+            raise ValueError(
+                f"source {data_source.name} renames columns: give the table the columns' own names instead"
+            )
 
 
 class _Pinned:
@@ -186,47 +212,58 @@ class _Pinned:
             if table not in self._versions:
                 raise KeyError(f"no version of {table} is pinned (pinned: {', '.join(sorted(self._versions))})")
             version = self._versions[table]
-        return self._tables.read_arrow(table, version, columns, (source.timestamp_field, first, last))
+        return self._tables.read_arrow(table, version, columns, Span(source.timestamp_field, first, last))
 
 
 def point_in_time(
-    entities: pd.DataFrame,
+    entities: pa.Table,
     views: list[tuple[FeatureView, list[str]]],
     tables: _Pinned,
+    *,
     full_feature_names: bool,
+    cutoff: bool,
 ) -> pa.Table:
     """The entity frame with, for every view, the newest snapshot at or before each row's time and within the ttl."""
     import duckdb
 
-    table = pa.Table.from_pandas(entities, preserve_index=False)
-    positions = pa.array(range(len(entities)), pa.int64())
-    moments = _microseconds(table[EVENT_TIMESTAMP])
-    sides = {"e": table.append_column("__at", moments).append_column(POSITION, positions)}
-    span = (entities[EVENT_TIMESTAMP].min(), entities[EVENT_TIMESTAMP].max())
-    selected, joins = [f"e.{POSITION}"], []
-    for number, (view, features) in enumerate(views):
-        side, (key,) = f"view_{number}", [entity.name for entity in view.entity_columns]
-        sides[side] = _side(view, [key, *features], tables, span)
-        joins.append(f'ASOF LEFT JOIN {side} ON e."{key}" = {side}."{key}" AND e.__at >= {side}.__at')
+    at = _microseconds(entities[EVENT_TIMESTAMP], np.iinfo(np.int64).min)
+    with duckdb.connect() as connection, ThreadPoolExecutor(VIEWS_AT_ONCE) as pool:
+
+        def found(wanted: tuple[FeatureView, list[str]]) -> pa.Table:
+            return _values(connection, entities, at, *wanted, tables, cutoff)
+
+        sides = list(pool.map(found, views))
+    for (view, _), side in zip(views, sides, strict=True):
         prefix = f"{view.projection.name_to_use()}__" if full_feature_names else ""
-        fresh = f"e.__at - {side}.__at <= {int(view.ttl.total_seconds() * 1_000_000)}" if view.ttl else "true"
-        selected += [f'CASE WHEN {fresh} THEN {side}."{name}" END AS "{prefix}{name}"' for name in features]
-    with duckdb.connect() as connection:
-        for name, rows in sides.items():
-            connection.register(name, rows)
-        query = f"SELECT {', '.join(selected)} FROM e {' '.join(joins)} ORDER BY e.{POSITION}"
-        joined = connection.sql(query).to_arrow_table().drop_columns([POSITION])
-    for name in joined.column_names:
-        table = table.append_column(name, joined[name])
-    return table
+        for name in side.column_names:
+            entities = entities.append_column(f"{prefix}{name}", side[name])
+    return entities
 
 
-def _side(view: FeatureView, columns: list[str], tables: _Pinned, span: tuple[Any, Any]) -> pa.Table:
-    """The snapshots of a view that a row with a time in ``span`` can meet."""
+def _values(
+    connection: Any,
+    entities: pa.Table,
+    at: np.ndarray,
+    view: FeatureView,
+    features: list[str],
+    tables: _Pinned,
+    cutoff: bool,
+) -> pa.Table:
+    """One view's values for every decision."""
     source: Any = view.batch_source
-    first = span[0] - view.ttl if view.ttl else None
-    rows = tables.rows(source, [*columns, source.timestamp_field], first, span[1])
-    return rows.append_column("__at", _microseconds(rows[source.timestamp_field]))
+    keys = [column.name for column in view.entity_columns]
+    clocks = [source.timestamp_field, *filter(None, [source.created_timestamp_column])]
+    first, last = (
+        (pd.Timestamp(bound, unit="us", tz="UTC") for bound in (at.min(), at.max())) if len(at) else (None, None)
+    )
+    rows = tables.rows(source, [*keys, *clocks, *features], first - view.ttl if first and view.ttl else None, last)
+    event, *created = (_microseconds(rows[clock], NEVER) for clock in clocks)
+    named = view.projection.join_key_map or {}
+    asked = Decisions([entities[named.get(key, key)] for key in keys], at)
+    held = Snapshots([rows[key] for key in keys], event, created[0] if created else None)
+    ttl_us = int(view.ttl.total_seconds() * 1_000_000) if view.ttl else None
+    position = matches(connection, asked, held, ttl_us=ttl_us, cutoff=cutoff)
+    return rows.select(features).combine_chunks().take(pa.array(position, mask=position < 0))
 
 
 def _requested(view: FeatureView, feature_refs: list[str]) -> list[str]:
@@ -234,5 +271,7 @@ def _requested(view: FeatureView, feature_refs: list[str]) -> list[str]:
     return [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
 
 
-def _microseconds(instants: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.cast(pc.cast(instants, pa.timestamp("us", tz="UTC")), pa.int64())
+def _microseconds(instants: pa.ChunkedArray, missing: int) -> np.ndarray:
+    """Whole microseconds since 1970 UTC."""
+    whole = pc.cast(pc.cast(instants, pa.timestamp("us", tz="UTC")), pa.int64())
+    return pc.fill_null(whole, missing).to_numpy()

@@ -17,7 +17,10 @@ from mlops_assets.ml.bundles import digest_of
 
 UNKNOWN = "unknown"
 LOCK_FILE = "requirements.lock"
-PACKAGES = ("mlops-assets", "dagster", "feast", "lightgbm", "mlflow", "numpy", "pandas", "alibi-detect", "deltalake")
+PACKAGES = (
+    "mlops-assets", "dagster", "feast", "lightgbm", "mlflow", "numpy", "pandas", "alibi-detect", "deltalake", "duckdb",
+    "pyarrow",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,7 @@ class Provenance:
     lock_digest: str
     """SHA-256 of requirements.lock; ``unknown`` without one."""
     versions: Mapping[str, str]
+    """Of Python, of the packages that shape a model, and the kind of machine."""
 
 
 @functools.cache
@@ -42,7 +46,11 @@ def read_provenance(root: Path = ROOT) -> Provenance:
         code_commit=commit or UNKNOWN,
         code_dirty=commit is None or _git(root, "status", "--porcelain", "--untracked-files=no") != "",
         lock_digest=digest_of(lock.read_bytes()) if lock.exists() else UNKNOWN,
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions={
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            **{name: _version(name) for name in PACKAGES},
+        },
     )
 
 

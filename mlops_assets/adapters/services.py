@@ -103,6 +103,7 @@ def _environment(settings: Settings) -> tuple[str, ...]:
         f"MLOPS_STATE={settings.state}",
         f"MLOPS_REGISTRY_URI={settings.registry_uri}",
         f"MLOPS_ENDPOINT_URL={settings.endpoint_url}",
+        f"MLOPS_ONLINE_STORE={settings.online_store}",
         "MLOPS_START_SERVICES=0",
     )
 

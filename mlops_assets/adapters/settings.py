@@ -8,6 +8,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_assets.contracts import UseCase
+from mlops_assets.use_cases import USE_CASES
+from mlops_assets.use_cases.sample import sampled
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -23,6 +27,8 @@ class Settings:
     """MLOPS_ENDPOINT_URL: the model server."""
     ui_url: str = "http://127.0.0.1:3000"
     """MLOPS_UI_URL: Dagster's web server, for links."""
+    online_store: str = ""
+    """MLOPS_ONLINE_STORE: ``redis://host:port/database`` for the features that are served; empty: SQLite."""
     sensor_seconds: int = 3
     """MLOPS_SENSOR_SECONDS: least time between two ticks of a sensor. The daemon looks every 5 s, now and then a little
     sooner: with 5 here most ticks came after 10 s."""
@@ -34,16 +40,30 @@ class Settings:
     """MLOPS_LIVE_FROM: first day with live traffic, instead of the use case's own."""
     feed_from: str | None = None
     """MLOPS_FEED_FROM: first day of history that lands, instead of the calendar's first."""
+    data_remote: str | None = None
+    """MLOPS_DATA_REMOTE: the DVC remote that training sets are pushed to and pulled from, any address that DVC knows
+    (a folder, ssh://, s3://, gs://, azure://, http://: the cloud ones need DVC's plugin of that name)."""
+    tables_folder: Path | None = None
+    """MLOPS_TABLES: folder of the Delta tables, when it is not the one in the state folder."""
+    sample: bool = False
+    """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
 
     @property
     def tables(self) -> Path:
         """Folder of the Delta tables."""
-        return self.state / "tables"
+        return self.tables_folder or self.state / "tables"
 
     @property
     def features(self) -> Path:
         """Folder of the feature store's registry and online store."""
         return self.state / "features"
+
+    @property
+    def online_address(self) -> str:
+        """Of the online store: Redis, or the SQLite file. Raises ValueError for any other address."""
+        if self.online_store and not self.online_store.startswith("redis://"):
+            raise ValueError(f"MLOPS_ONLINE_STORE must look like redis://127.0.0.1:6379/0, not {self.online_store!r}")
+        return self.online_store or str(self.features / "online.db")
 
     @property
     def serving(self) -> Path:
@@ -55,18 +75,44 @@ class Settings:
         """Folder of the embedded MLflow server."""
         return self.state / "mlflow"
 
+    @property
+    def dvc(self) -> Path:
+        """Folder of the DVC repository."""
+        return self.state / "dvc"
+
+    @property
+    def remote(self) -> str:
+        """Address of the DVC remote; a folder beside the repository when nothing else was said."""
+        return self.data_remote or str(self.state / "dvc-remote")
+
+    @property
+    def use_cases(self) -> tuple[UseCase, ...]:
+        """The facts that this deployment runs on."""
+        return tuple(map(sampled, USE_CASES)) if self.sample else USE_CASES
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """The settings of this process."""
         read = os.environ.get
+        sample = read("MLOPS_SAMPLE", "0") == "1"
+        state = cls.state / "sample" if sample else cls.state
         return cls(
-            state=Path(read("MLOPS_STATE", str(cls.state))).resolve(),
+            state=Path(read("MLOPS_STATE", str(state))).resolve(),
             registry_uri=read("MLOPS_REGISTRY_URI", cls.registry_uri),
             endpoint_url=read("MLOPS_ENDPOINT_URL", cls.endpoint_url),
             ui_url=read("MLOPS_UI_URL", cls.ui_url),
+            online_store=read("MLOPS_ONLINE_STORE", cls.online_store),
             sensor_seconds=int(read("MLOPS_SENSOR_SECONDS", str(cls.sensor_seconds))),
             start_services=read("MLOPS_START_SERVICES", "1") == "1",
             feed_until=read("MLOPS_FEED_UNTIL"),
             live_from=read("MLOPS_LIVE_FROM"),
             feed_from=read("MLOPS_FEED_FROM"),
+            data_remote=_remote(read("MLOPS_DATA_REMOTE")),
+            tables_folder=Path(read("MLOPS_TABLES", "")).resolve() if read("MLOPS_TABLES") else None,
+            sample=sample,
         )
+
+
+def _remote(url: str | None) -> str | None:
+    """The address of a remote; a folder counts from where the command was given, not from DVC's own files."""
+    return url if not url or "://" in url else str(Path(url).resolve())

@@ -12,14 +12,16 @@ import abc
 import functools
 import importlib.util
 import io
+import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
+from mlops_assets.ml.bundles import digest_of
 from mlops_assets.ml.dataset_contracts import References
 from mlops_assets.ml.schedules import local_day, plus_minutes, schedule
 
@@ -54,6 +56,15 @@ class RawDay:
     """Hourly observations of the day."""
 
 
+@dataclass(frozen=True)
+class LandedFile:
+    """One file of a landed day."""
+
+    rows: int
+    digest: str
+    """SHA-256 of its bytes."""
+
+
 class Source(abc.ABC):
     """Where raw rows come from."""
 
@@ -63,6 +74,14 @@ class Source(abc.ABC):
 
         Raises SourceMissing when the source does not have the day.
         """
+
+    def part(self, dataset: str, day: str) -> pd.DataFrame:
+        """One of the three frames of a day, without reading the others. Raises SourceMissing as ``day`` does."""
+        return getattr(self.day(day), dataset)
+
+    def parts(self, dataset: str, days: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """The same of many days."""
+        return {day: self.part(dataset, day) for day in days}
 
     @abc.abstractmethod
     def static(self, dataset: str) -> pd.DataFrame:
@@ -118,11 +137,15 @@ class NycFlights(Source):
 
     def day(self, day: str) -> RawDay:
         """As in Source."""
-        parts = {name: days.get(day) for name, days in _year(self._folder).items()}
-        if parts["flights"] is None:
+        return RawDay(**{name: self.part(name, day) for name in RawDay.__dataclass_fields__})
+
+    def part(self, dataset: str, day: str) -> pd.DataFrame:
+        """As in Source."""
+        year = _year(self._folder)
+        if day not in year["flights"]:
             raise SourceMissing(f"no raw rows for {day}: the source holds New York's days 2013-01-01 to 2013-12-31")
-        empty = {name: next(iter(days.values())).iloc[:0] for name, days in _year(self._folder).items()}
-        return RawDay(**{name: empty[name] if frame is None else frame for name, frame in parts.items()})
+        days = year[dataset]
+        return days[day] if day in days else next(iter(days.values())).iloc[:0]
 
     def static(self, dataset: str) -> pd.DataFrame:
         """As in Source."""
@@ -142,24 +165,24 @@ class LandedSource(Source):
 
     def day(self, day: str) -> RawDay:
         """As in Source; each of the three files that exists takes the upstream's place."""
-        landed = {path.stem: read_csv(path.read_bytes()) for path in sorted((self._root / day).glob("*.csv"))}
-        missing = [name for name in RawDay.__dataclass_fields__ if name not in landed]
-        # Asked only when needed: reading the source's year costs a second and 300 MB.
-        raw = self._upstream.day(day) if missing else None
-        return RawDay(**{name: landed.get(name, getattr(raw, name, None)) for name in RawDay.__dataclass_fields__})
+        return RawDay(**{name: self.part(name, day) for name in RawDay.__dataclass_fields__})
+
+    def part(self, dataset: str, day: str) -> pd.DataFrame:
+        """As in Source."""
+        try:
+            return read_csv((self._root / day / f"{dataset}.csv").read_bytes())
+        except FileNotFoundError:
+            return self._upstream.part(dataset, day)
 
     def static(self, dataset: str) -> pd.DataFrame:
         """As in Source."""
         return self._upstream.static(dataset)
 
-    def land(self, day: str, raw: RawDay) -> None:
+    def land(self, day: str, raw: RawDay) -> dict[str, LandedFile]:
         """Write the files of one day; each appears whole or not at all."""
         folder = self._root / day
         folder.mkdir(parents=True, exist_ok=True)
-        for name in RawDay.__dataclass_fields__:
-            partial = folder / f".{name}.partial"
-            getattr(raw, name).to_csv(partial, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
-            partial.replace(folder / f"{name}.csv")
+        return {name: _write_csv(folder / f"{name}.csv", getattr(raw, name)) for name in RawDay.__dataclass_fields__}
 
 
 def package_folder() -> Path:
@@ -179,6 +202,30 @@ def read_csv(content: bytes) -> pd.DataFrame:
 
     missing = csv.ConvertOptions(null_values=["NA", ""], strings_can_be_null=True)
     return csv.read_csv(io.BytesIO(content), convert_options=missing).to_pandas()
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A raw frame as a CSV file that ``read_csv`` reads back; five times faster than pandas' own."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Values of several types in one column, as only a hand-made frame has them: a file knows text alone.
+        texts = {name: frame[name].map(str, na_action="ignore") for name in frame.select_dtypes(object)}
+        table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
+    sink = pa.BufferOutputStream()
+    csv.write_csv(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> LandedFile:
+    content = csv_bytes(frame)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return LandedFile(rows=len(frame), digest=digest_of(content))
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """Tables: versioned rows, replaced by day, one commit at a time.
 
-Here: the interface ``Tables``, the real one (Delta Lake) and its in-memory twin. Belongs here: how rows are kept.
-Does not: what the rows mean (``ml``), types of columns (``adapters.frames``).
+Here: the interface ``Tables`` and the real one (Delta Lake). Belongs here: how rows are kept. Does not: the twin
+(``adapters.memory_tables``), what the rows mean (``ml``), types of columns (``adapters.frames``), how one Delta table
+is opened and written (``adapters.delta``).
 
 A table is named by its asset key, joined by "/". A daily table is partitioned by its column ``day`` (ISO date). A
 write replaces exactly the days it names, also when it has no rows for them, in one commit that says who wrote it; so
@@ -10,26 +11,27 @@ one is told by Delta that its snapshot is old, and tries again.
 """
 
 import abc
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mlops_assets.adapters import delta
 from mlops_assets.adapters.conflicts import retried
+from mlops_assets.adapters.delta_scan import Span, scan
 from mlops_assets.adapters.frames import (
     DAY,
     TableMismatch,
     TableMissing,
-    arrow_schema,
-    below,
-    by_day,
     checked,
     described,
-    fit,
+    differing_days,
     missing,
     news,
     settled,
+    untouched,
 )
 from mlops_assets.contracts import TableVersion
 
@@ -37,7 +39,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["DeltaTables", "MemoryTables", "TableMismatch", "TableMissing", "Tables"]
+__all__ = ["DeltaTables", "Make", "TableMismatch", "TableMissing", "Tables"]
+
+
+DAYS_AT_ONCE = 92
+"""Days that a comparison holds in memory: a quarter of the biggest table takes some 50 MB."""
+Make = Callable[[pd.DataFrame], pd.DataFrame]
+"""From the rows that a table holds for some days to those that it shall hold."""
 
 
 class Tables(abc.ABC):
@@ -55,10 +63,30 @@ class Tables(abc.ABC):
         """
 
     @abc.abstractmethod
+    def revise(self, table: str, days: Sequence[str], make: Make, commit: Mapping[str, str]) -> TableVersion:
+        """Make ``make(held)`` the rows of exactly those days, where ``held`` are those that the table holds for them.
+
+        No other write comes between the rows that ``make`` sees and the commit: when one does, ``make`` is called
+        again with what that one wrote. In a table that is new, ``held`` has no rows and only the column ``day``
+        (``held.reindex(columns=...)`` gives it more). Otherwise as ``replace``.
+        """
+
+    @abc.abstractmethod
+    def changed_days(
+        self, table: str, version: int, first_day: str | None = None, last_day: str | None = None
+    ) -> list[str]:
+        """The days from first to last whose rows differ between that version and the current one, in order.
+
+        Rows, not files: a compaction changes nothing. Raises TableMissing when the table, that version or its files
+        are gone.
+        """
+
+    @abc.abstractmethod
     def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
         """Add those rows whose ``key`` the table does not hold yet, in one commit; returns how many were added.
 
-        For histories of hundreds of lines: the table (without days) is read and written whole.
+        For a table without days. The rows that are there stay untouched; what was added has no place among them, so
+        keep the order that matters in a column. Two writers at once add a key once.
         """
 
     @abc.abstractmethod
@@ -85,72 +113,12 @@ class Tables(abc.ABC):
         """The days that have rows, in order; empty without the table."""
 
     @abc.abstractmethod
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """Day -> number of its rows now, of the days that have any; empty without the table."""
+
+    @abc.abstractmethod
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """What each version was written with, newest first: ``version`` and the entries of ``commit``."""
-
-
-class MemoryTables(Tables):
-    """The twin: every version of every table in this process."""
-
-    def __init__(self) -> None:
-        self._versions: dict[str, list[tuple[pd.DataFrame, dict[str, str]]]] = {}
-        self._daily: dict[str, bool] = {}
-
-    def replace(
-        self, table: str, frame: pd.DataFrame, days: Sequence[str] | None, commit: Mapping[str, str]
-    ) -> TableVersion:
-        """As in Tables."""
-        rows = checked(table, frame, days)
-        versions = self._versions.setdefault(table, [(rows.iloc[:0], {})])
-        current = versions[-1][0]
-        daily = self._daily.setdefault(table, days is not None)
-        fit(table, rows, dict(current.dtypes))
-        kept = current.iloc[:0] if days is None else current[~current[DAY].isin(list(days))]
-        parts = [part for part in (kept, rows) if len(part)] or [rows]
-        merged = settled(pd.concat(parts, ignore_index=True).reindex(columns=list(rows.columns)))
-        versions.append((by_day(merged) if daily else merged, dict(commit)))
-        return described(table, len(versions) - 1, rows, days)
-
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
-        """As in Tables."""
-        current = self._versions[table][-1][0] if table in self._versions else frame.iloc[:0]
-        added = news(current, frame, key)
-        if len(added) or table not in self._versions:
-            self.replace(table, below(current, added), None, commit or {})
-        return len(added)
-
-    def read(
-        self,
-        table: str,
-        first_day: str | None = None,
-        last_day: str | None = None,
-        version: int | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
-        """As in Tables."""
-        versions = self._versions.get(table, [])
-        if not versions or (version is not None and not 0 <= version < len(versions)):
-            raise TableMissing(missing(table, version))
-        frame = versions[-1 if version is None else version][0]
-        frame = frame[frame[DAY] >= first_day] if first_day else frame
-        frame = frame[frame[DAY] <= last_day] if last_day else frame
-        return frame[list(columns) if columns else list(frame.columns)].reset_index(drop=True)
-
-    def version(self, table: str) -> int | None:
-        """As in Tables."""
-        return len(self._versions[table]) - 1 if table in self._versions else None
-
-    def days(self, table: str, version: int | None = None) -> list[str]:
-        """As in Tables."""
-        if not self._daily.get(table, False):
-            return []
-        return sorted(self.read(table, version=version)[DAY].unique())
-
-    def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
-        """As in Tables."""
-        written = enumerate(self._versions.get(table, []))
-        commits: list[Mapping[str, Any]] = [{"version": n, **commit} for n, (_, commit) in written]
-        return commits[::-1][:limit]
 
 
 class DeltaTables(Tables):
@@ -164,22 +132,47 @@ class DeltaTables(Tables):
     ) -> TableVersion:
         """As in Tables."""
         rows = checked(table, frame, days)
-        where = "true" if days is None else f"{DAY} IN ({', '.join(repr(day) for day in sorted(days))})"
-        self._create(table, rows, partitioned=days is not None)
-        version = retried(lambda: self._commit(table, self._open(table), rows, where, commit))
+        where = delta.days_where(days)
+        delta.create(self._path(table), rows, partitioned=days is not None)
+        version = retried(lambda: delta.commit(table, self._open(table), rows, where, commit))
         return described(table, version, rows, days)
+
+    def revise(self, table: str, days: Sequence[str], make: Make, commit: Mapping[str, str]) -> TableVersion:
+        """As in Tables."""
+        if not delta.exists(self._path(table)):
+            delta.create(self._path(table), checked(table, make(untouched()), days), partitioned=True)
+
+        def write() -> TableVersion:
+            opened = self._open(table)
+            rows = checked(table, make(delta.rows_of(opened, days=days)), days)
+            version = delta.commit(table, opened, rows, delta.days_where(days), commit)
+            return described(table, version, rows, days)
+
+        return retried(write)
+
+    def changed_days(
+        self, table: str, version: int, first_day: str | None = None, last_day: str | None = None
+    ) -> list[str]:
+        """As in Tables; from the log alone, but for days whose files differ."""
+        then, now = self._open(table, version), self._open(table)
+        before, after = delta.files_by_day(then), delta.files_by_day(now)
+        days = [day for day in sorted({*before, *after}) if before.get(day) != after.get(day)]
+        days = [day for day in days if (first_day or day) <= day <= (last_day or day)]
+        blocks = [days[start : start + DAYS_AT_ONCE] for start in range(0, len(days), DAYS_AT_ONCE)]
+        with self._files_of(table, version):
+            pairs = ([delta.rows_of(opened, days=block) for opened in (then, now)] for block in blocks)
+            return [day for old, new in pairs for day in differing_days(old, new)]
 
     def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
         """As in Tables."""
         rows = checked(table, frame, None)
-        self._create(table, rows, partitioned=False)
+        delta.create(self._path(table), rows, partitioned=False)
 
         def append() -> int:
-            delta = self._open(table)
-            current = _frame(delta)
-            added = news(current, rows, key)
+            opened = self._open(table)
+            added = news(delta.rows_of(opened, columns=[key]), rows, key)
             if len(added):
-                self._commit(table, delta, settled(below(current, added)), "true", commit or {})
+                delta.append(table, opened, settled(added), commit or {})
             return len(added)
 
         return retried(append)
@@ -193,40 +186,37 @@ class DeltaTables(Tables):
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """As in Tables."""
-        return _frame(self._open(table, version), first_day, last_day, columns)
+        opened = self._open(table, version)
+        with self._files_of(table, version):
+            return delta.rows_of(opened, first_day, last_day, columns)
 
-    def read_arrow(
-        self, table: str, version: int | None, columns: Sequence[str], between: tuple[str, Any, Any]
-    ) -> "pa.Table":
-        """Rows whose instant lies between two ((column, first, last), None is open), as Arrow, in no order.
-
-        Raises TableMissing.
-        """
-        column, first, last = between
-        bounds = [(column, sign, value) for sign, value in ((">=", first), ("<=", last)) if value is not None]
-        return self._open(table, version).to_pyarrow_table(filters=bounds or None, columns=list(columns))
+    def read_arrow(self, table: str, version: int | None, columns: Sequence[str], span: Span) -> "pa.Table":
+        """Rows of a span of instants as Arrow, in no order. Raises TableMissing, KeyError for an unknown column."""
+        opened = self._open(table, version)
+        with self._files_of(table, version):
+            return scan(opened, columns, span)
 
     def version(self, table: str) -> int | None:
         """As in Tables."""
-        return self._open(table).version() if self._exists(table) else None
+        return self._open(table).version() if delta.exists(self._path(table)) else None
 
     def days(self, table: str, version: int | None = None) -> list[str]:
         """As in Tables."""
-        if not self._exists(table):
+        if not delta.exists(self._path(table)):
             return []
         return sorted({partition[DAY] for partition in self._open(table, version).partitions() if DAY in partition})
 
+    def row_counts(self, table: str, first_day: str | None = None, last_day: str | None = None) -> dict[str, int]:
+        """As in Tables; from the log alone."""
+        counts = delta.rows_by_day(self._open(table)) if delta.exists(self._path(table)) else {}
+        return {day: rows for day, rows in sorted(counts.items()) if (first_day or day) <= day <= (last_day or day)}
+
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables; with Delta's own entries (``timestamp``, ``operationMetrics``) beside them."""
-        return list(self._open(table).history(limit)) if self._exists(table) else []
+        return list(self._open(table).history(limit)) if delta.exists(self._path(table)) else []
 
     def _path(self, table: str) -> str:
         return f"{self._root}/{table}"
-
-    def _exists(self, table: str) -> bool:
-        from deltalake import DeltaTable
-
-        return DeltaTable.is_deltatable(self._path(table))
 
     def _open(self, table: str, version: int | None = None) -> "DeltaTable":
         from deltalake import DeltaTable
@@ -237,61 +227,10 @@ class DeltaTables(Tables):
         except DeltaError as error:
             raise TableMissing(f"{missing(table, version)}: {error}") from error
 
-    def _create(self, table: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
-        """An empty table where there is none. Of two creators at once one makes it, the other is told and goes on."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import CommitFailedError
-
-        if self._exists(table):
-            return
+    @contextlib.contextmanager
+    def _files_of(self, table: str, version: int | None) -> Iterator[None]:
+        """Says TableMissing when the log still knows a version whose files are gone."""
         try:
-            partition = [DAY] if partitioned else None
-            DeltaTable.create(self._path(table), arrow_schema(rows), mode="ignore", partition_by=partition)
-        except CommitFailedError:
-            if not self._exists(table):
-                raise
-
-    def _commit(
-        self, table: str, delta: "DeltaTable", rows: pd.DataFrame, where: str, commit: Mapping[str, str]
-    ) -> int:
-        """Replace the rows that ``where`` selects in this snapshot.
-
-        Always with a predicate: an overwrite without one does not see what others appended since, and two of them on
-        an empty table left the rows of both.
-        """
-        import pyarrow as pa
-        from deltalake import CommitProperties, write_deltalake
-
-        known = _empty(delta)
-        fit(table, rows, dict(known.dtypes))
-        rows = known if rows.empty else rows
-        write_deltalake(
-            delta,
-            pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
-            mode="overwrite",
-            predicate=where,
-            schema_mode="merge" if set(rows.columns) - set(known.columns) else None,
-            commit_properties=CommitProperties(custom_metadata=dict(commit)),
-        )
-        return delta.version()
-
-
-def _empty(delta: "DeltaTable") -> pd.DataFrame:
-    import pyarrow as pa
-
-    return settled(pa.schema(delta.schema()).empty_table().to_pandas())
-
-
-def _frame(
-    delta: "DeltaTable",
-    first_day: str | None = None,
-    last_day: str | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    bounds = [(DAY, sign, day) for sign, day in ((">=", first_day), ("<=", last_day)) if day]
-    wanted = None if columns is None else list(dict.fromkeys([*columns, *delta.metadata().partition_columns]))
-    rows = delta.to_pyarrow_table(filters=bounds or None, columns=wanted).to_pandas()
-    frame = settled(rows)
-    if delta.metadata().partition_columns:
-        frame = by_day(frame)
-    return frame if columns is None else frame[list(columns)]
+            yield
+        except FileNotFoundError as error:
+            raise TableMissing(f"{missing(table, version)}; its files are gone: {error}") from error

@@ -7,14 +7,62 @@ share. Does not: tables (``assets.address``), what is in the file (``contracts``
 from typing import TypeVar
 
 from mlops_assets.adapters.artifacts import ArtifactMissing, Artifacts
-from mlops_assets.contracts import Decision, Judgement, ReleaseDecision, UseCase, from_json, to_json
+from mlops_assets.contracts import (
+    Decision,
+    Judgement,
+    ReleaseDecision,
+    TrainingSetManifest,
+    UseCase,
+    from_json,
+    to_json,
+)
+from mlops_assets.ml.bundles import digest_of
 
 T = TypeVar("T")
+
+
+class FrozenRowsChanged(ValueError):
+    """The rows beside a manifest are not the ones that it names."""
 
 
 def folder(use_case: UseCase, stage: str, name: str, partition: str) -> str:
     """Where an asset's partition keeps its files."""
     return f"{use_case.name}/{stage}/{name}/{partition}"
+
+
+def training_set_path(use_case: UseCase, cutoff_day: str) -> str:
+    """The frozen rows of a training set: among the artifacts, and in the DVC repository."""
+    return f"{folder(use_case, 'training', 'training_set', cutoff_day)}/rows.parquet"
+
+
+def put_training_set(artifacts: Artifacts, use_case: UseCase, manifest: TrainingSetManifest, rows: bytes) -> None:
+    """Keep a frozen training set: its rows, then the manifest that names them."""
+    artifacts.put(training_set_path(use_case, manifest.cutoff_day), rows)
+    where = folder(use_case, "training", "training_set", manifest.cutoff_day)
+    artifacts.put(f"{where}/manifest.json", to_json(manifest).encode())
+
+
+def training_set_of(artifacts: Artifacts, use_case: UseCase, cutoff_day: str) -> tuple[TrainingSetManifest, bytes]:
+    """The frozen training set of a cut-off day: its manifest and the bytes of its rows.
+
+    Raises ArtifactMissing; FrozenRowsChanged when the bytes are not those that the manifest names.
+    """
+    where = folder(use_case, "training", "training_set", cutoff_day)
+    manifest = from_json(TrainingSetManifest, artifacts.get(f"{where}/manifest.json"))
+    rows = artifacts.get(training_set_path(use_case, cutoff_day))
+    if digest_of(rows) != manifest.digest:
+        raise FrozenRowsChanged(
+            f"the rows of {where} have the digest {digest_of(rows)}, its manifest says {manifest.digest}: materialize "
+            "the training set of that day again"
+        )
+    return manifest, rows
+
+
+def newest_training_set(artifacts: Artifacts, use_case: UseCase) -> TrainingSetManifest | None:
+    """The manifest of the latest cut-off day that has one."""
+    root = folder(use_case, "training", "training_set", "")
+    days = [path.split("/")[0] for path in artifacts.list(root.rstrip("/")) if path.endswith("/manifest.json")]
+    return _find(artifacts, f"{root}{max(days)}/manifest.json", TrainingSetManifest) if days else None
 
 
 def put_judgement(artifacts: Artifacts, use_case: UseCase, judgement: Judgement) -> None:

@@ -23,7 +23,7 @@ OWNING_ROLE = {
 KINDS = {
     DATASETS: {"deltalake", "pandas"},
     FEATURES: {"feast", "deltalake"},
-    TRAINING: {"feast", "parquet"},
+    TRAINING: {"feast", "parquet", "dvc"},
     MODELS: {"lightgbm", "mlflow"},
     RELEASES: {"mlflow"},
     MONITORING: {"deltalake", "pandas"},

@@ -53,7 +53,7 @@ def span(first_day: str, last_day: str) -> list[str]:
     return [shift(first_day, offset) for offset in range(length)]
 
 
-def days_of(context: dg.AssetExecutionContext) -> list[str]:
+def days_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[str]:
     """The days of this run, in order: one, or all of a range run."""
     bounds = context.partition_key_range
     return span(bounds.start, bounds.end)

@@ -19,6 +19,7 @@ from mlops_assets.assets.address import (
     key,
 )
 from mlops_assets.assets.datasets import STATIC_DATASETS
+from mlops_assets.assets.training import ROWS_ARE_CURRENT
 from mlops_assets.contracts import Domain, UseCase
 
 STATIC, HISTORY, DAY = "static", "history", "day"
@@ -34,6 +35,8 @@ def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any
     judged = [f"{use_case.name}/{MONITORING}" for use_case in use_cases]
     deployments = [key(use_case, RELEASES, "deployment") for use_case in use_cases]
     daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments)
+    current = [dg.AssetCheckKey(key(u, TRAINING, "training_set"), ROWS_ARE_CURRENT) for u in use_cases]
+    daily |= dg.AssetSelection.checks(*current)
     return {
         STATIC: dg.define_asset_job(automation(domain, STATIC), selection=static),
         HISTORY: dg.define_asset_job(automation(domain, HISTORY), landed),

@@ -5,7 +5,7 @@ Belongs here: printing facts. Does not: changing anything (``cli.operate``).
 
 import click
 
-from mlops_assets.contracts import Evaluation, Manifest, from_json, to_json, to_plain
+from mlops_assets.contracts import to_json, to_plain
 from mlops_assets.use_cases import USE_CASES
 
 MODEL = click.option(
@@ -60,11 +60,16 @@ def history(model: str, as_json: bool) -> None:
 def lineage(version: int, model: str, as_json: bool) -> None:
     """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests."""
     from mlops_assets.adapters.deployment import Deployment
+    from mlops_assets.adapters.documents import evaluation_of, manifest_of, training_set_of
     from mlops_assets.ml.lineage import lineage_of, lineage_text
 
     deployment = Deployment()
-    manifest = from_json(Manifest, deployment.registry.document(model, version, "manifest.json"))
-    evaluation = from_json(Evaluation, deployment.registry.document(model, version, "evaluation.json"))
-    registered = deployment.registry.version(model, version)
-    facts = lineage_of(registered, manifest, evaluation, deployment.promotions.all(model))
+    registry = deployment.registry
+    facts = lineage_of(
+        registry.version(model, version),
+        manifest_of(registry, model, version),
+        training_set_of(registry, model, version),
+        evaluation_of(registry, model, version),
+        deployment.promotions.all(model),
+    )
     click.echo(to_json(facts) if as_json else lineage_text(facts))

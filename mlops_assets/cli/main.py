@@ -8,7 +8,9 @@ import click
 from mlops_assets.cli.look import history, lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
+from mlops_assets.cli.reproduce import reproduce
 from mlops_assets.cli.run import serve, stop, up
+from mlops_assets.cli.sample import sample
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -16,7 +18,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-for command in (demo, up, serve, stop, status, history, lineage, promote, override, rollback):
+for command in (demo, sample, up, serve, stop, status, history, lineage, reproduce, promote, override, rollback):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from mlops_assets.contracts.evidence import (
 )
 from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Slice, Training, UseCase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
+from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
 from mlops_assets.contracts.versions import (
     Arm,
     ArmStatus,
@@ -37,7 +38,9 @@ __all__ = [
     "ArmStatus",
     "Decision",
     "Domain",
+    "EntityQuery",
     "Evaluation",
+    "FilePointer",
     "Gate",
     "Gates",
     "Judgement",
@@ -53,6 +56,7 @@ __all__ = [
     "Step",
     "TableVersion",
     "Training",
+    "TrainingSetManifest",
     "Transition",
     "UseCase",
     "Verdict",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_assets.contracts.facts import Training
+
 
 class Arm(enum.StrEnum):
     """A place in the traffic that a registered version can hold; also the registry alias that says so."""
@@ -32,6 +34,8 @@ class TableVersion:
     rows: int | None = None
     digest: str | None = None
     """SHA-256 of the rows, independent of file layout; None where nobody computed it."""
+    day_digests: Mapping[str, str] = field(default_factory=dict)
+    """The same of each day's rows, for every day that was written (one without rows too); empty without days."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,13 @@ class Manifest:
     trained_because: str
     fault_injected: str | None = None
     """What a drill did to this model on purpose; None for every honest model."""
+    training: Training | None = None
+    """The facts it was trained with, the knobs of its run applied. With ``training_config`` and the frozen training set
+    they decide its bytes; None in versions from before they were recorded."""
+    training_config: Mapping[str, Any] = field(default_factory=dict)
+    """Every knob of the run that trained it."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Versions of Python and of the packages that shape a model."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""``mlops demo``: the life of a model on real flights, played fast.
+"""Plays of the whole graph in one process: ``mlops demo``, the life of a model, and ``mlops sample``, a few days for CI.
 
-Here: the story, the daemon that plays it in one process, the report that checks it. Belongs here: dates, speed,
-the two faults and the printing. Does not: thresholds or policies (the demo runs the shipped ones), anything that a
-real deployment needs.
+Here: the story and its report, the sample and its digests, the daemon that plays both. Belongs here: dates, speed, the
+two faults and the printing. Does not: thresholds or policies (the demo runs the shipped ones), anything that a real
+deployment needs.
 """

@@ -81,6 +81,7 @@ class Daemon:
         Raises SensorFailed when the sensor's own code raised.
         """
         sensor = self._sensors[name]
+        self._make_due(sensor)
         retention = self.instance.get_tick_retention_settings(InstigatorType.SENSOR)
         arguments = (self._workspace, self._log, sensor, self._state_of(sensor), None, retention, None)
         for error in _process_tick_generator(*arguments):
@@ -91,8 +92,15 @@ class Daemon:
             raise SensorFailed(f"{name}: {ticks[0].error.message if ticks[0].error else 'no message'}")
         failed = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)
         if failed:
-            raise RunFailed(f"run {failed[0].run_id} of {failed[0].job_name} failed: see `make ui` and state/demo.log")
+            run = failed[0]
+            raise RunFailed(f"run {run.run_id} of {run.job_name} failed: see `make ui` and the log in {self._state}")
         return bool(ticks) and ticks[0].status is TickStatus.SUCCESS
+
+    def last_skip(self, name: str) -> str:
+        """Why the sensor's last tick requested nothing."""
+        sensor = self._sensors[name]
+        ticks = self.instance.get_ticks(sensor.get_remote_origin_id(), sensor.selector_id, limit=1)
+        return (ticks[0].skip_reason if ticks else None) or "no reason given"
 
     def run(self, job: str, partition: str, run_config: dict[str, Any]) -> None:
         """Run a job as somebody at the launchpad would. Raises RunFailed."""
@@ -102,7 +110,19 @@ class Daemon:
             run_config=run_config, instance=self.instance, partition_key=partition, raise_on_error=False
         )
         if not result.success:
-            raise RunFailed(f"run {result.run_id} of {job} failed: see `make ui` and state/demo.log")
+            raise RunFailed(f"run {result.run_id} of {job} failed: see `make ui` and the log in {self._state}")
+
+    def _make_due(self, sensor: Any) -> None:
+        """Forget when the sensor was ticked last.
+
+        Sooner than its least interval after that, Dagster does nothing and says nothing: a tick a second after a quick
+        run looked as if the one before had been repeated.
+        """
+        state = self._state_of(sensor)
+        data = state.instigator_data
+        if isinstance(data, SensorInstigatorData):
+            forgotten = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
+            self.instance.update_instigator_state(state.with_data(forgotten))
 
     def _state_of(self, sensor: Any) -> InstigatorState:
         stored = self.instance.get_instigator_state(sensor.get_remote_origin_id(), sensor.selector_id)

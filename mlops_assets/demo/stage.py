@@ -4,23 +4,20 @@ Here: ``perform``. Belongs here: what frames the story. Does not: the story (``d
 (``demo.report``).
 """
 
-import shutil
-import sys
 import time
-import warnings
 from datetime import date
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlops_assets.adapters.deployment import Deployment, deployed
-from mlops_assets.adapters.services import ensure_services, stop_services
+from mlops_assets.adapters.services import ensure_services
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets.contracts import UseCase
 from mlops_assets.demo.daemon import Daemon
 from mlops_assets.demo.narrator import Narrator
 from mlops_assets.demo.report import Observation, observe, version_lines
+from mlops_assets.demo.room import logging_to, make_room
 from mlops_assets.demo.story import Dates, Story, StoryEnded
 from mlops_assets.use_cases import USE_CASES
 
@@ -31,10 +28,11 @@ def perform(dates: Dates) -> int:
     """Play the demo on a fresh state; 0 only if everything it promises was observed."""
     dates.set_environment()
     settings, console = Settings.from_environment(), Console(highlight=False)
-    if not _make_room(settings, console):
+    if refusal := make_room(settings, MARK):
+        console.print(refusal)
         return 2
     began = time.monotonic()
-    with _logging_to(settings.state / "demo.log"):
+    with logging_to(settings.state / "demo.log"):
         console.print("starting the registry and the model server ...")
         ensure_services(settings)
         deployment, use_case = deployed(settings), USE_CASES[0]
@@ -43,43 +41,6 @@ def perform(dates: Dates) -> int:
             found = observe(use_case, deployment, daemon.instance)
         _print_versions(console, use_case, deployment)
     return _print_report(console, found, time.monotonic() - began)
-
-
-def _make_room(settings: Settings, console: Console) -> bool:
-    """An earlier demo's state makes room; anybody else's stays."""
-    state = settings.state
-    if any((state / name).exists() for name in ("dagster", "tables", "mlflow", "serving")):
-        if not (state / MARK).exists():
-            console.print(f"{state} holds state that no demo made. Take it away with `make clean`, or set MLOPS_STATE.")
-            return False
-        stop_services(settings)
-        shutil.rmtree(state, ignore_errors=True)
-    state.mkdir(parents=True, exist_ok=True)
-    (state / MARK).write_text("`make clean` and the next demo take this folder away.\n")
-    return True
-
-
-class _logging_to:
-    """Everything that libraries write to standard error goes to a file; the console stays the demo's own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        import os
-
-        warnings.simplefilter("ignore")
-        sys.stderr.flush()
-        self._saved = os.dup(2)
-        with self._path.open("ab") as file:
-            os.dup2(file.fileno(), 2)
-
-    def __exit__(self, *error: object) -> None:
-        import os
-
-        sys.stderr.flush()
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
 
 
 def _play(story: Story, use_case: UseCase, deployment: Deployment, dates: Dates, console: Console) -> None:

@@ -56,6 +56,18 @@ class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float
 
 
+class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model of one feature service is fed with: the parts of a signature that the service decides."""
+
+    features: tuple[ModelFeature, ...]
+    """Candidates in order: request fields, features of views, on-demand features; categories without levels."""
+    request_fields: tuple[RequestField, ...]
+    views: tuple[ViewInput, ...]
+    transformations: tuple[str, ...]
+    digest: str
+    """Of the service's definitions."""
+
+
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a reader needs to feed ``model.txt``."""
 

@@ -1,14 +1,14 @@
 """Applying a dataset's contract: good rows on one side, broken ones with their reason on the other.
 
-Here: ``check``, the engine (pandera) behind it, the column schema that the asset graph shows, the digest of rows.
+Here: ``check`` and the engine (pandera) behind it.
 Belongs here: how a promise is tested and how a breach is told. Does not: the promises themselves
-(``ml.dataset_contracts``, ``ml.static_contracts``), storing either side (``adapters.tables``).
+(``ml.dataset_contracts``, ``ml.static_contracts``), promises of a whole day (``ml.feeds``), telling them
+(``ml.dataset_schemas``), storing either side (``adapters.tables``), naming rows by their content (``ml.digests``).
 
-A row that breaks a promise is quarantined; a feed that breaks it (a column missing, too many rows) stops the day
-with an error, before anything is written.
+A row that breaks a promise is quarantined; a feed that breaks it (a column missing, too many rows, a stuck value)
+stops the day with an error, before anything is written.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,20 +17,26 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.ml.dataset_contracts import ARRIVALS, FLIGHTS, WEATHER, Column, Dataset, References
+from mlops_assets.ml.digests import content_digest, content_digests
+from mlops_assets.ml.feeds import broken_feeds
 from mlops_assets.ml.schedules import INSTANT
 from mlops_assets.ml.static_contracts import AIRCRAFT, AIRPORTS
 
+__all__ = [
+    "DATASETS",
+    "STATIC",
+    "Checked",
+    "ContractBroken",
+    "check",
+    "nothing_broken",
+    "content_digest",
+    "content_digests",
+]
+
 DATASETS: Mapping[str, Dataset] = {d.name: d for d in (FLIGHTS, ARRIVALS, WEATHER, AIRCRAFT, AIRPORTS)}
 
-QUARANTINE_COLUMNS = (
-    ("day", "string", "Day whose landing held the row (ISO date); empty for datasets without days"),
-    ("dataset", "string", "Dataset whose contract the row breaks"),
-    ("row", "int64", "Position of the row in the landed file, from 0"),
-    ("reason", "string", "Every promise it breaks, with the value"),
-    ("source_row", "string", "The row as the source gave it, as JSON"),
-)
-# A small landing may hold this many broken rows whatever share of it they are.
 TOLERATED_ROWS = 3
+"""A small landing may hold this many broken rows whatever share of it they are."""
 STATIC = ""
 """Stands for the day in datasets that have none."""
 
@@ -46,15 +52,16 @@ class Checked:
     good: pd.DataFrame
     """The dataset's columns (and ``day``), in the dataset's order."""
     quarantined: pd.DataFrame
-    """QUARANTINE_COLUMNS."""
+    """The broken ones: day, dataset, row (position in the landed file), reason, source_row (as JSON)."""
 
 
 def check(name: str, landed: Mapping[str, pd.DataFrame], references: References) -> Checked:
     """Hold raw rows against the contract of the dataset of that name.
 
     ``landed`` maps each day to its raw frame (``{STATIC: frame}`` for a dataset without days); many days are checked
-    at once. Raises ContractBroken, naming dataset, day, column and remedy, when a column is missing or when more
-    rows of a day are broken than the contract tolerates; KeyError for an unknown dataset.
+    at once. Raises ContractBroken, naming dataset, day, column and remedy, when a column is missing, when more rows
+    of a day are broken than the contract tolerates, or when a feed's value is stuck or gone; KeyError for an unknown
+    dataset.
     """
     dataset = DATASETS[name]
     for day, frame in landed.items():
@@ -65,25 +72,9 @@ def check(name: str, landed: Mapping[str, pd.DataFrame], references: References)
     reasons = _breaches(dataset, typed, references)
     _require_share(dataset, raw["_day"], reasons)
     broken = reasons.notna()
-    return Checked(_good(dataset, typed[~broken]), _quarantine(dataset, raw[broken], reasons[broken]))
-
-
-def column_schema(name: str) -> list[tuple[str, str, str]]:
-    """(name, dtype, description with unit) of every column of a dataset, or of ``quarantine``."""
-    if name == "quarantine":
-        return list(QUARANTINE_COLUMNS)
-    dataset = DATASETS[name]
-    day = [("day", "string", "Day on which the row became known (ISO date, New York); the partition")]
-    return (day if dataset.daily else []) + [(c.name, DTYPES[c.kind], _described(c)) for c in dataset.columns]
-
-
-DTYPES = {"string": "string", "integer": "int64", "number": "float64", "instant": "timestamp[us, UTC]"}
-
-
-def _described(column: Column) -> str:
-    unit = f" ({column.unit})" if column.unit else ""
-    bounds = "" if column.low is None else f"; {column.low:g} to {column.high:g}"
-    return f"{column.description}{unit}{bounds}{'; may be missing' if column.nullable else ''}"
+    good = _good(dataset, typed[~broken])
+    _require_feeds(dataset, good)
+    return Checked(good, _quarantine(dataset, raw[broken], reasons[broken]))
 
 
 def _require_columns(dataset: Dataset, day: str, frame: pd.DataFrame) -> None:
@@ -175,6 +166,17 @@ def _require_share(dataset: Dataset, days: pd.Series, reasons: pd.Series) -> Non
         )
 
 
+def _require_feeds(dataset: Dataset, good: pd.DataFrame) -> None:
+    broken = broken_feeds(dataset, good)
+    if broken:
+        days = ", ".join(dict.fromkeys(day for day, _ in broken))
+        told = "; ".join(text for _, text in broken[:3])
+        raise ContractBroken(
+            f"{dataset.name} of {days}: {told}{f' and {len(broken) - 3} more' if len(broken) > 3 else ''}. "
+            "Nothing was written. Ask the source what changed, land the file again, then materialize the day again."
+        )
+
+
 def _good(dataset: Dataset, typed: pd.DataFrame) -> pd.DataFrame:
     kinds = {"integer": "int64", "number": "float64", "string": object, "instant": INSTANT}
     good = typed.astype({column.name: kinds[column.kind] for column in dataset.columns})
@@ -188,36 +190,12 @@ def _quarantine(dataset: Dataset, raw: pd.DataFrame, reasons: pd.Series) -> pd.D
     texts = [row.to_json(date_format="iso", date_unit="s") for _, row in rows.iterrows()]
     columns = {"day": raw["_day"], "dataset": dataset.name, "row": raw["_row"], "reason": reasons}
     frame = pd.DataFrame({**columns, "source_row": pd.Series(texts, index=raw.index, dtype=object)})
-    return frame.astype({"dataset": object, "row": "int64", "reason": object}).reset_index(drop=True)
+    return frame.astype(_QUARANTINE).reset_index(drop=True)
 
 
-def content_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 of a frame's rows: the same for the same rows in any order, file layout, column order or process.
-
-    Numbers are compared as float64 (integers are exact up to 2**53), instants as UTC microseconds; all missing values
-    are alike. Raises TypeError, naming the column, for values that are neither text, numbers nor instants.
-    """
-    names = sorted(frame.columns)
-    parts = [_words(frame[name]) for name in names]
-    words = np.ascontiguousarray(np.hstack([part for _, part in parts])) if names else np.empty((0, 0), np.uint64)
-    # Rows are put in the order of a 64-bit mix of their words: 50 times faster than sorting on every column.
-    mixed = np.zeros(len(frame), dtype=np.uint64)
-    for column in words.T:
-        mixed = (mixed ^ column ^ (mixed >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
-    header = "".join(f"{name}:{kind}\n" for name, (kind, _) in zip(names, parts, strict=True))
-    ordered = words[np.argsort(mixed, kind="stable")]
-    return hashlib.sha256(header.encode() + b"\0" + ordered.astype("<u8").tobytes()).hexdigest()
+def nothing_broken() -> pd.DataFrame:
+    """A quarantine without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _QUARANTINE.items()})
 
 
-def _words(values: pd.Series) -> tuple[str, np.ndarray]:
-    """The kind of a column and its values as uint64 words, shape (rows, words per value)."""
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return "instant", values.astype(INSTANT).astype("int64").to_numpy().astype("uint64")[:, None]
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        numbers = values.to_numpy("float64", na_value=np.nan) + 0.0
-        return "number", np.where(np.isnan(numbers), np.nan, numbers).view("uint64")[:, None]
-    codes, texts = pd.factorize(values)
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"column {values.name} holds values that are neither text, numbers nor instants")
-    digests = b"".join(hashlib.sha256(text.encode()).digest()[:16] for text in texts) + bytes(16)
-    return "text", np.frombuffer(digests, dtype="<u8").reshape(-1, 2)[codes]
+_QUARANTINE = {"day": object, "dataset": object, "row": "int64", "reason": object, "source_row": object}

@@ -61,6 +61,11 @@ def hours_of(days: Sequence[str]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(np.concatenate([span.tz_localize(None) for span in spans])).tz_localize("UTC")
 
 
+def end_of(day: str) -> pd.Timestamp:
+    """The instant (UTC) at which one of New York's days ends: when everything that became known on it is known."""
+    return (pd.Timestamp(day) + pd.Timedelta(days=1)).tz_localize(HOME_ZONE).tz_convert("UTC")
+
+
 def origin_delays(arrivals: pd.DataFrame, flights: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataFrame:
     """Per airport of departure: delays of its landed flights, and the share of its due flights that landed."""
     return _delays("origin", arrivals, flights, hours, (1, 3, 24), ("mean_arr_delay", "late_share"))

@@ -7,13 +7,28 @@ about where a version came from. Does not: fetching those facts (``adapters.regi
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_assets.contracts import Evaluation, Manifest, ModelVersion, TableVersion, Transition, to_plain
+from mlops_assets.contracts import (
+    Evaluation,
+    Manifest,
+    ModelVersion,
+    TableVersion,
+    TrainingSetManifest,
+    Transition,
+    to_plain,
+)
 
 
 def lineage_of(
-    version: ModelVersion, manifest: Manifest, evaluation: Evaluation, transitions: Sequence[Transition]
+    version: ModelVersion,
+    manifest: Manifest,
+    frozen: TrainingSetManifest | None,
+    evaluation: Evaluation,
+    transitions: Sequence[Transition],
 ) -> dict[str, Any]:
-    """What made this version: code, lock, feature service, tables with pinned versions and days, digests."""
+    """What made this version: code, lock, feature service, tables with pinned versions and days, digests.
+
+    ``frozen`` is None for versions from before training sets had manifests.
+    """
     return {
         "model": version.name,
         "version": version.version,
@@ -30,9 +45,15 @@ def lineage_of(
             "first_day": manifest.window_first_day,
             "cutoff_day": manifest.cutoff_day,
             "validation_first_day": manifest.validation_first_day,
+            "content_digest": frozen.content_digest if frozen else None,
+            "query": to_plain(frozen.query) if frozen else None,
+            "file": to_plain(frozen.file) if frozen else None,
+            "code_commit": frozen.code_commit if frozen else None,
         },
         "tables": [_table(table) for table in manifest.tables],
         "params": dict(manifest.params),
+        "training_config": dict(manifest.training_config),
+        "packages": dict(manifest.packages),
         "trained_because": manifest.trained_because,
         "fault_injected": manifest.fault_injected,
         "dagster_run_id": manifest.dagster_run_id,
@@ -56,6 +77,7 @@ def lineage_text(lineage: Mapping[str, Any]) -> str:
         f"├─ feature service {lineage['feature_service']}  {lineage['feature_service_digest'][:16]}",
         f"├─ training set    {training['digest'][:16]}  {training['rows']:,} rows, "
         f"{training['first_day']} to {training['cutoff_day']}",
+        *_frozen_lines(training),
         *[_table_line(table) for table in lineage["tables"]],
         f"├─ because         {lineage['trained_because']}",
         f"├─ metrics         {_numbers(lineage['metrics'])}",
@@ -63,6 +85,16 @@ def lineage_text(lineage: Mapping[str, Any]) -> str:
         *[f"   ├─ {line['day']}  {line['kind']:<12} {line['by']}: {line['reason']}" for line in lineage["history"]],
     ]
     return "\n".join(lines)
+
+
+def _frozen_lines(training: Mapping[str, Any]) -> list[str]:
+    file, query = training["file"], training["query"]
+    if file is None:
+        return []
+    return [
+        f"│  ├─ file  {file['remote']}  md5 {file['md5']}  {file['size']:,} bytes",
+        f"│  ├─ query  {query['text']}",
+    ]
 
 
 def _table(table: TableVersion) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Training sets: which decisions a model learns from, and the frozen file that names them for ever.
 
-Here: the entity frame (decisions with their labels), its freezing to bytes. Belongs here: what
-decides whether a row may be learned from. Does not: the point-in-time join (``adapters.feature_store``), fitting
+Here: the entity frame (decisions with their labels), the query that says which, its freezing to bytes. Belongs here:
+what decides whether a row may be learned from. Does not: the point-in-time join (``adapters.feature_store``), fitting
 (``ml.models``).
 
 A decision is taken a fixed lead before the scheduled departure. Its label is known when the flight has landed; a
@@ -13,16 +13,47 @@ import io
 
 import pandas as pd
 
+from mlops_assets.contracts import EntityQuery, UseCase
 from mlops_assets.ml.features import LATE_MINUTES
 from mlops_assets.ml.schedules import INSTANT
 
 LEAD_MINUTES = 120
+LABEL = "is_late"
 REQUEST_FIELDS = (
     "carrier", "origin", "dest", "distance", "sched_dep_minute", "day_of_week", "sched_elapsed_minutes",
 )  # fmt: skip
 ENTITY_COLUMNS = (
-    "flight_id", "day", "event_timestamp", "landed_at", "known_day", *REQUEST_FIELDS, "arr_delay", "is_late",
+    "flight_id", "day", "event_timestamp", "landed_at", "known_day", *REQUEST_FIELDS, "arr_delay", LABEL,
 )  # fmt: skip
+
+
+def entity_query(
+    use_case: UseCase, decisions_table: str, outcomes_table: str, first_day: str, cutoff_day: str
+) -> EntityQuery:
+    """What the training set of a cut-off day asks the tables, by the facts of its use case."""
+    lead, window = use_case.decision_lead_minutes, use_case.training.window_days
+    since = "of all days so far" if window is None else f"of the last {window} days"
+    return EntityQuery(
+        text=(
+            f"Every flight of {decisions_table} scheduled from {first_day} to {cutoff_day} ({since}) that had landed, "
+            f"by {outcomes_table}, by the end of {cutoff_day}; decided {lead} minutes before its scheduled departure; "
+            f"{use_case.label} is 1 for an arrival {LATE_MINUTES} minutes or more after schedule, else 0."
+        ),
+        decisions_table=decisions_table,
+        outcomes_table=outcomes_table,
+        label=use_case.label,
+        lead_minutes=lead,
+        late_minutes=LATE_MINUTES,
+        first_day=first_day,
+        cutoff_day=cutoff_day,
+        window_days=window,
+    )
+
+
+def asked(query: EntityQuery, flights: pd.DataFrame, arrivals: pd.DataFrame) -> pd.DataFrame:
+    """The entity frame that a query asks for."""
+    frame = entity_frame(flights, arrivals, query.cutoff_day, query.window_days, query.lead_minutes, query.late_minutes)
+    return frame.rename(columns={LABEL: query.label})
 
 
 def decisions(flights: pd.DataFrame, lead_minutes: int = LEAD_MINUTES) -> pd.DataFrame:
@@ -43,12 +74,13 @@ def entity_frame(
     cutoff_day: str,
     window_days: int | None = None,
     lead_minutes: int = LEAD_MINUTES,
+    late_minutes: int = LATE_MINUTES,
 ) -> pd.DataFrame:
     """The decisions that a model cut off at the end of ``cutoff_day`` may learn from, with their labels.
 
     A decision counts when its flight was scheduled in the window (``window_days`` days that end with the cut-off day;
     None: all) and had landed by the end of that day. Returns ENTITY_COLUMNS, where known_day is the day of the
-    landing and is_late is 1 for an arrival LATE_MINUTES or more after schedule; ordered by event_timestamp and
+    landing and is_late is 1 for an arrival ``late_minutes`` or more after schedule; ordered by event_timestamp and
     flight_id.
     """
     first = "" if window_days is None else _shift(cutoff_day, 1 - window_days)
@@ -56,7 +88,7 @@ def entity_frame(
     known = arrivals[arrivals["day"] <= cutoff_day][["flight_id", "day", "landed_at", "arr_delay"]]
     known = known.rename(columns={"day": "known_day"})
     frame = decisions(inside, lead_minutes).merge(known, on="flight_id", how="inner", validate="one_to_one")
-    frame["is_late"] = (frame["arr_delay"] >= LATE_MINUTES).astype("int64")
+    frame[LABEL] = (frame["arr_delay"] >= late_minutes).astype("int64")
     ordered = frame.sort_values(["event_timestamp", "flight_id"], kind="stable", ignore_index=True)
     return ordered[list(ENTITY_COLUMNS)]
 
@@ -65,7 +97,7 @@ def freeze(frame: pd.DataFrame) -> tuple[bytes, str]:
     """A frame as Parquet bytes that are the same for the same rows, with their digest.
 
     Returns (content, SHA-256 of the content). The writer's version is part of the bytes: under another pyarrow
-    compare ``ml.datasets.content_digest``, which is not.
+    compare ``ml.digests.content_digest``, which is not.
     """
     import pyarrow as pa
     from pyarrow import parquet

@@ -20,6 +20,7 @@ ROLES = (
     "tables",
     "feature_store",
     "artifacts",
+    "content_store",
     "registry",
     "promotions",
     "releases",

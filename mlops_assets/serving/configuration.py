@@ -31,7 +31,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     """Desired state, bundles, traffic log, pid file."""
     online_store: str
-    """Feast's SQLite file."""
+    """Feast's SQLite file, or ``redis://...``."""
     registry_uri: str
     models: tuple[ServedModel, ...]
     feast_project: str = "mlops_assets"
@@ -82,7 +82,7 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         raise ValueError(f"MLOPS_ENDPOINT_URL must look like http://127.0.0.1:8757, not {settings.endpoint_url!r}")
     return ServerConfig(
         folder=str(settings.serving),
-        online_store=str(settings.features / "online.db"),
+        online_store=settings.online_address,
         registry_uri=settings.registry_uri,
         models=tuple(map(served, use_cases)),
         host=address.hostname,

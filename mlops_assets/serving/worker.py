@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
-from mlops_assets.adapters.online_reader import SqliteOnlineReader
+from mlops_assets.adapters.online_reader import open_online_reader
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.serving.app import App
@@ -32,7 +32,7 @@ def run(config: ServerConfig, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
     log = SqliteTrafficLog(config.traffic)
     log.open()
-    online = SqliteOnlineReader(Path(config.online_store), config.feast_project)
+    online = open_online_reader(config.online_store, config.feast_project)
     plane = DataPlane(log, online, TRANSFORMATIONS, config.max_rows)
     batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows)
     follower = Follower(plane, config.desired, config.bundles, threads=config.threads)

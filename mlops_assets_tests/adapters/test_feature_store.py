@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
 from mlops_assets.adapters.feature_specs import REPO, repo_spec
-from mlops_assets.adapters.feature_store import FeastFeatureStore, FeatureStore, MemoryFeatureStore
+from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.settings import ROOT, Settings
-from mlops_assets.adapters.tables import DeltaTables, MemoryTables, Tables
-from mlops_assets.ml.features import VIEWS, compute, hours_of
+from mlops_assets.adapters.tables import DeltaTables, Tables
+from mlops_assets.ml.bitemporal import corrected
+from mlops_assets.ml.features import VIEWS, compute, end_of, hours_of
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.ml.training import decisions, entity_frame
 from mlops_assets_tests.ml.made_days import DAYS, snapshots, world
@@ -52,6 +56,25 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return FeastFeatureStore(chosen)
 
 
+@pytest.fixture(params=["memory", pytest.param("feast", marks=pytest.mark.integration)])
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FeatureStore, Tables]:
+    """A store with tables that a test may change."""
+    if request.param == "memory":
+        kept = filled(MemoryTables())
+        return MemoryFeatureStore(kept), kept
+    chosen = settings(tmp_path)
+    tables = filled(DeltaTables(chosen.tables))
+    return FeastFeatureStore(chosen), tables
+
+
+def correct(tables: Tables, view: str, fresh: pd.DataFrame, learned: pd.Timestamp) -> None:
+    """What the view's asset does when its days are computed again."""
+    key = VIEWS[view].key
+    tables.revise(
+        f"flights/features/{view}", DAYS, lambda held: corrected(held, fresh, key, learned=learned, new_days=()), {}
+    )
+
+
 def newest(view: str, hour: pd.Timestamp = HOUR) -> pd.DataFrame:
     return compute(view, WORLD, pd.DatetimeIndex([hour]))
 
@@ -62,7 +85,11 @@ def by_hand(entities: pd.DataFrame, view: str, ttl: pd.Timedelta) -> list[dict[s
     found = []
     for at, key in zip(entities["event_timestamp"], entities[VIEWS[view].key], strict=True):
         mine = rows[(rows[VIEWS[view].key] == key) & (rows["event_timestamp"] <= at)]
-        fresh = mine[mine["event_timestamp"] >= at - ttl].tail(1).drop(columns=["event_timestamp", VIEWS[view].key])
+        fresh = (
+            mine[mine["event_timestamp"] >= at - ttl]
+            .tail(1)
+            .drop(columns=["event_timestamp", "created_timestamp", VIEWS[view].key])
+        )
         values = fresh.iloc[0].to_dict() if len(fresh) else dict.fromkeys(fresh.columns)
         found.append({name: None if value is None or value != value else value for name, value in values.items()})
     return found
@@ -96,6 +123,44 @@ def test_an_old_value_is_missing(store: FeatureStore) -> None:
     assert found.notna().tolist() == [True, False]
 
 
+def test_a_correction_is_seen_from_the_instant_on_at_which_it_became_known(
+    alone: tuple[FeatureStore, Tables],
+) -> None:
+    store, tables = alone
+    learned, column = HOUR + pd.Timedelta(minutes=30), "origin_delays__landed_share_24h"
+    times = HOUR + pd.to_timedelta([10, 29, 30, 40], unit="m")
+    asked = ENTITIES.iloc[:4].assign(event_timestamp=times.astype("datetime64[us, UTC]"), origin="JFK")
+    before = store.training_frame(SERVICE, asked)[column]
+    fresh = SNAPSHOTS["origin_delays"].drop(columns="created_timestamp")
+    fresh = fresh.assign(landed_share_24h=fresh["landed_share_24h"] + 1)
+    correct(tables, "origin_delays", fresh, learned)
+    after = store.training_frame(SERVICE, asked)[column]
+    assert (after - before).tolist() == [0, 0, 1, 1]
+
+
+def test_a_snapshot_that_is_taken_back_is_missing_from_then_on(alone: tuple[FeatureStore, Tables]) -> None:
+    store, tables = alone
+    learned, column = HOUR + pd.Timedelta(minutes=30), "origin_delays__landed_share_24h"
+    times = HOUR + pd.to_timedelta([29, 30], unit="m")
+    asked = ENTITIES.iloc[:2].assign(event_timestamp=times.astype("datetime64[us, UTC]"), origin="JFK")
+    rows = SNAPSHOTS["origin_delays"].drop(columns="created_timestamp")
+    correct(tables, "origin_delays", rows[rows["event_timestamp"] < HOUR], learned)
+    assert store.training_frame(SERVICE, asked)[column].notna().tolist() == [True, False]
+
+
+def test_a_correction_of_long_ago_changes_no_decision_at_all(alone: tuple[FeatureStore, Tables]) -> None:
+    """By the time it is known newer snapshots have taken the place of those that it is about."""
+    store, tables = alone
+    before = store.training_frame(SERVICE, ENTITIES)
+    for view, rows in SNAPSHOTS.items():
+        first_day = rows.drop(columns="created_timestamp").assign(
+            **{name: rows[name] + 1 for name in rows.select_dtypes("float64").columns}
+        )
+        same = rows.drop(columns="created_timestamp")
+        correct(tables, view, first_day.where(rows["day"] == DAYS[0], same), end_of(DAYS[2]))
+    pd.testing.assert_frame_equal(store.training_frame(SERVICE, ENTITIES), before)
+
+
 def test_on_demand_features_are_those_of_the_one_implementation(store: FeatureStore) -> None:
     frame = store.training_frame(SERVICE, ENTITIES)
     expected = TRANSFORMATIONS["schedule_features"]({name: ENTITIES[name].to_numpy() for name in ENTITIES.columns})
@@ -107,6 +172,29 @@ def test_what_went_online_comes_back_to_the_last_bit(store: FeatureStore) -> Non
     for view in VIEWS:
         store.write_online(view, newest(view))
         assert store.online_differences(view, newest(view)) == 0
+
+
+def test_only_what_is_new_or_changed_is_written(alone: tuple[FeatureStore, Tables]) -> None:
+    store, _ = alone
+    frame = newest("origin_delays")
+    assert store.write_online("origin_delays", frame) == len(frame)
+    assert store.write_online("origin_delays", frame) == 0
+    changed = frame.assign(late_share_3h=[0.125, *frame["late_share_3h"][1:]])
+    assert store.write_online("origin_delays", changed) == 1
+    assert store.online_differences("origin_delays", changed) == 0
+
+
+def test_an_older_snapshot_does_not_take_the_place_of_a_newer_one(alone: tuple[FeatureStore, Tables]) -> None:
+    store, _ = alone
+    now, hour_ago = newest("origin_delays"), newest("origin_delays", HOUR - pd.Timedelta(hours=1))
+    store.write_online("origin_delays", now)
+    assert store.write_online("origin_delays", hour_ago) == 0
+    later = now.assign(created_timestamp=now["event_timestamp"] + pd.Timedelta(hours=5), late_share_24h=0.5)
+    assert store.write_online("origin_delays", later) == len(now)
+    assert store.write_online("origin_delays", now) == 0
+    assert store.online_differences("origin_delays", later) == 0
+    next_hour = newest("origin_delays", HOUR + pd.Timedelta(hours=1))
+    assert store.write_online("origin_delays", next_hour) == len(next_hour)
 
 
 def test_a_difference_in_value_or_time_is_seen(store: FeatureStore) -> None:
@@ -194,7 +282,7 @@ def test_feasts_own_materialize_fills_the_online_store(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_feasts_command_line_finds_the_state_folder_from_anywhere(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("feast")), "-c", str(REPO)]
-    environment = {"MLOPS_STATE": str(tmp_path / "state"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = {"MLOPS_STATE": str(tmp_path / "state"), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     for cwd, verb in ((ROOT, ["apply"]), (tmp_path, ["feature-services", "list"])):
         done = subprocess.run([*command, *verb], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -6,14 +6,9 @@ import struct
 
 import pytest
 
-from mlops_assets.adapters.online_reader import (
-    MemoryOnlineReader,
-    OnlineStoreError,
-    Snapshot,
-    SqliteOnlineReader,
-    decode_value,
-    entity_key,
-)
+from mlops_assets.adapters.feast_format import decode_value, entity_key
+from mlops_assets.adapters.online_reader import MemoryOnlineReader, OnlineStoreError, Snapshot
+from mlops_assets.adapters.sqlite_online_reader import SqliteOnlineReader
 from mlops_assets.ml.bundles import ViewInput
 
 VIEW = ViewInput("origin_weather", "origin", 3600, ("wind_speed",))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.promotions import Promotions, promotions_table
-from mlops_assets.adapters.tables import DeltaTables, MemoryTables, Tables
+from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.contracts import Arm, Transition
 
 MODEL = "arrival_delay"

@@ -3,10 +3,10 @@
 import pytest
 
 from mlops_assets.adapters.memory_registry import MemoryRegistry
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import RegistryCorrupt, RegistryUnavailable, VersionMissing
 from mlops_assets.adapters.releases import Cause, ChampionChanged, DigestMismatch, NothingToRollBackTo, Releases
-from mlops_assets.adapters.tables import MemoryTables
 from mlops_assets.contracts import Arm, Transition
 from mlops_assets.ml.bundles import bundle_digest
 

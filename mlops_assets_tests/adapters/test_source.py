@@ -118,3 +118,37 @@ def test_landing_again_corrects_the_day(tmp_path: Path) -> None:
     source.land(DAY, RawDay(raw_flight(distance=2475), raw_flight(), raw_weather()))
     assert source.day(DAY).flights["distance"].tolist() == [2475]
     assert not [path for path in (tmp_path / DAY).iterdir() if path.name.startswith(".")]
+
+
+def test_what_is_landed_again_is_the_same_file(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, NycFlights())
+    for day in ("2013-02-12", "2013-11-03"):
+        first = source.land(day, source.day(day))
+        assert source.land(day, source.day(day)) == first
+        assert {name: file.rows for name, file in first.items()} == {
+            name: len(getattr(source.day(day), name)) for name in ("flights", "arrivals", "weather")
+        }
+
+
+def test_a_changed_value_changes_the_digest_of_its_file_alone(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, made())
+    first = source.land(DAY, source.day(DAY))
+    second = source.land(DAY, RawDay(raw_flight(), raw_flight(), raw_weather(temp=51.0)))
+    assert {name for name in first if first[name] != second[name]} == {"weather"}
+
+
+def test_one_part_of_a_day_is_read_without_the_others(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, made())
+    source.land(DAY, source.day(DAY))
+    (tmp_path / DAY / "flights.csv").write_bytes(b"\xff\xfe torn")
+    assert list(source.parts("weather", [DAY])) == [DAY]
+    assert source.part("weather", DAY)["temp"].tolist() == [50]
+    with pytest.raises(SourceMissing):
+        source.part("weather", "2013-04-09")
+
+
+def test_a_column_of_many_types_is_landed_as_text(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, made())
+    mixed = pd.concat([raw_flight(), raw_flight().astype(object).assign(distance="far")], ignore_index=True)
+    source.land(DAY, RawDay(mixed, raw_flight(), raw_weather()))
+    assert source.part("flights", DAY)["distance"].tolist() == ["2475", "far"]

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
-from mlops_assets.adapters.tables import DeltaTables, MemoryTables, TableMismatch, TableMissing, Tables
+from mlops_assets.adapters.memory_tables import MemoryTables
+from mlops_assets.adapters.tables import DeltaTables, TableMismatch, TableMissing, Tables
 from mlops_assets.ml.datasets import content_digest
 
-D1, D2, D3 = "2013-01-01", "2013-01-02", "2013-01-03"
+D1, D2, D3, D4 = "2013-01-01", "2013-01-02", "2013-01-03", "2013-01-04"
 NAME = "flights/datasets/weather"
 
 
@@ -101,6 +104,104 @@ def test_the_answer_describes_what_was_written(tables: Tables) -> None:
     assert answer.digest == content_digest(tables.read(NAME))
 
 
+def test_the_answer_names_the_rows_of_every_day_it_wrote(tables: Tables) -> None:
+    answer = tables.replace(NAME, many(rows(D3, 3), rows(D1, 1, 2)), [D1, D2, D3], {})
+    assert list(answer.day_digests) == [D1, D2, D3]
+    for day, digest in answer.day_digests.items():
+        assert digest == content_digest(tables.read(NAME, day, day))
+    assert answer.day_digests == tables.replace(NAME, many(rows(D1, 2, 1), rows(D3, 3)), [D1, D2, D3], {}).day_digests
+
+
+def test_a_table_without_days_has_no_digests_of_days(tables: Tables) -> None:
+    assert tables.replace("aircraft", pd.DataFrame({"tailnum": ["N1"]}), None, {}).day_digests == {}
+
+
+def test_a_revision_is_made_from_the_rows_that_the_days_hold(tables: Tables) -> None:
+    tables.replace(NAME, many(rows(D1, 1), rows(D2, 2), rows(D3, 3)), [D1, D2, D3], {})
+    seen = []
+
+    def make(held: pd.DataFrame) -> pd.DataFrame:
+        seen.append(held)
+        return held.assign(value=held["value"] + 10)
+
+    answer = tables.revise(NAME, [D1, D3], make, {"dagster_run_id": "r"})
+    assert seen[-1].to_dict("list") == {"day": [D1, D3], "value": [1.0, 3.0]}
+    assert tables.read(NAME)["value"].tolist() == [11.0, 2.0, 13.0]
+    assert (answer.version, answer.rows, list(answer.day_digests)) == (tables.version(NAME), 2, [D1, D3])
+    assert tables.commits(NAME, 1)[0]["dagster_run_id"] == "r"
+
+
+def test_a_revision_makes_a_table_that_is_new(tables: Tables) -> None:
+    def make(held: pd.DataFrame) -> pd.DataFrame:
+        assert held.empty
+        return many(held.reindex(columns=["day", "value"]).astype({"value": "float64"}), rows(D1, 1))
+
+    tables.revise(NAME, [D1], make, {})
+    assert tables.read(NAME).to_dict("list") == {"day": [D1], "value": [1.0]}
+
+
+def test_a_revision_with_rows_of_other_days_is_refused(tables: Tables) -> None:
+    tables.replace(NAME, rows(D1, 1), [D1], {})
+    with pytest.raises(TableMismatch, match=D2):
+        tables.revise(NAME, [D1], lambda held: rows(D2, 1), {})
+    assert tables.read(NAME)["value"].tolist() == [1.0]
+
+
+def test_the_days_that_changed_are_those_whose_rows_differ(tables: Tables) -> None:
+    first = tables.replace(NAME, many(rows(D1, 1, 2), rows(D2, 2), rows(D3, 3)), [D1, D2, D3], {}).version
+    assert tables.changed_days(NAME, first) == []
+    tables.replace(NAME, rows(D1, 2, 1), [D1], {})
+    assert tables.changed_days(NAME, first) == [], "the same rows again, in another order"
+    tables.replace(NAME, many(rows(D2, 9)), [D2, D3], {})
+    tables.replace(NAME, rows(D4, 4), [D4], {})
+    assert tables.changed_days(NAME, first) == [D2, D3, D4]
+    assert tables.changed_days(NAME, first, D3, D3) == [D3]
+    assert tables.changed_days(NAME, first, last_day=D2) == [D2]
+    tables.replace(NAME, many(rows(D2, 2), rows(D3, 3)), [D2, D3], {})
+    assert tables.changed_days(NAME, first) == [D4], "changed back"
+
+
+def test_a_column_that_came_later_changes_the_days_in_which_it_holds_something(tables: Tables) -> None:
+    first = tables.replace(NAME, many(rows(D1, 1), rows(D2, 2)), [D1, D2], {}).version
+    tables.replace(NAME, many(rows(D1, 1), rows(D2, 2)).assign(note=[None, "new"]), [D1, D2], {})
+    assert tables.changed_days(NAME, first) == [D2]
+
+
+def test_days_cannot_be_compared_with_a_version_that_is_not_there(tables: Tables) -> None:
+    with pytest.raises(TableMissing):
+        tables.changed_days(NAME, 0)
+    tables.replace(NAME, rows(D1, 1), [D1], {})
+    with pytest.raises(TableMissing, match="99"):
+        tables.changed_days(NAME, 99)
+
+
+def test_a_compaction_changes_no_day(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    tables.replace(NAME, many(rows(D1, 1), rows(D2, 2)), [D1, D2], {})
+    append_file(tmp_path / NAME, rows(D1, 3))
+    before = tables.version(NAME)
+    assert before is not None
+    done = DeltaTable(tmp_path / NAME).optimize.compact()
+    assert done["numFilesRemoved"] == 2
+    assert tables.changed_days(NAME, before) == []
+
+
+def test_a_version_whose_files_are_gone_is_missing(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    first = tables.replace(NAME, rows(D1, 1), [D1], {}).version
+    tables.replace(NAME, rows(D1, 2), [D1], {})
+    DeltaTable(tmp_path / NAME).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    with pytest.raises(TableMissing, match="its files are gone"):
+        tables.changed_days(NAME, first)
+    with pytest.raises(TableMissing, match="its files are gone"):
+        tables.read(NAME, version=first)
+
+
+def append_file(path: Path, frame: pd.DataFrame) -> None:
+    """A second file for a day that has one: what a writer of another make may leave."""
+    write_deltalake(path, pa.Table.from_pandas(frame, preserve_index=False), mode="append")
+
+
 def test_a_commit_says_who_wrote_it(tables: Tables) -> None:
     tables.replace(NAME, rows(D1, 1), [D1], {"dagster_run_id": "r1", "code": "abc"})
     version = tables.replace(NAME, rows(D1, 1), [D1], {"dagster_run_id": "r2"}).version
@@ -114,6 +215,15 @@ def test_reading_takes_days_and_columns(tables: Tables) -> None:
     assert tables.read(NAME, D2)["value"].tolist() == [2.0, 3.0]
     assert tables.read(NAME, None, D2)["value"].tolist() == [1.0, 2.0]
     assert tables.read(NAME, D2, D2, columns=["value"]).to_dict("list") == {"value": [2.0]}
+
+
+def test_rows_are_counted_by_day(tables: Tables) -> None:
+    assert tables.row_counts(NAME) == {}
+    tables.replace(NAME, many(rows(D3, 3), rows(D1, 1, 2)), [D1, D2, D3], {})
+    assert tables.row_counts(NAME) == {D1: 2, D3: 1}
+    assert tables.row_counts(NAME, D2, D3) == {D3: 1}
+    tables.replace(NAME, rows(D1, 1), [D1, D3], {})
+    assert tables.row_counts(NAME) == {D1: 1}
 
 
 def test_rows_come_by_day_and_as_they_were_written(tables: Tables) -> None:
@@ -175,7 +285,24 @@ def test_a_key_is_appended_once(tables: Tables) -> None:
     assert tables.append_once("history", events("a", "b", day=D2), "event_id") == 2
     assert tables.append_once("history", events("b", "c", "c", day=D1), "event_id") == 1
     assert tables.append_once("history", events("a"), "event_id") == 0
-    assert tables.read("history").to_dict("list") == {"event_id": ["a", "b", "c"], "day": [D2, D2, D1]}
+    found = tables.read("history").sort_values("event_id", ignore_index=True)
+    assert found.to_dict("list") == {"event_id": ["a", "b", "c"], "day": [D2, D2, D1]}
+
+
+def test_appending_leaves_the_files_that_are_there(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    for name in "abc":
+        tables.append_once("history", events(name), "event_id", {"dagster_run_id": name})
+    paths = [DeltaTable(tmp_path / "history", version=version).file_uris() for version in (1, 2, 3)]
+    assert [len(files) for files in paths] == [1, 2, 3]
+    assert set(paths[0]) < set(paths[1]) < set(paths[2])
+    assert tables.commits("history", 1)[0]["dagster_run_id"] == "c"
+
+
+def test_an_append_with_a_column_too_few_is_refused(tables: Tables) -> None:
+    tables.append_once("history", events("a"), "event_id")
+    with pytest.raises(TableMismatch, match=r"missing: \['day'\]"):
+        tables.append_once("history", events("b").drop(columns="day"), "event_id")
 
 
 def test_appending_nothing_new_makes_no_version(tables: Tables) -> None:
@@ -210,6 +337,13 @@ def test_writers_of_one_new_day_at_once_end_with_one_winner(tmp_path: Path) -> N
     values = DeltaTables(tmp_path).read(NAME)["value"].tolist()
     assert len(values) == 3
     assert len(set(values)) == 1
+
+
+def test_revisions_of_one_day_at_once_all_count(tmp_path: Path) -> None:
+    DeltaTables(tmp_path).replace(NAME, rows(D1, 0), [D1], {})
+    more = lambda held: held.assign(value=held["value"] + 1)  # noqa: E731
+    at_once(5, lambda n: DeltaTables(tmp_path).revise(NAME, [D1], more, {}))
+    assert DeltaTables(tmp_path).read(NAME)["value"].tolist() == [5.0]
 
 
 def test_writers_of_different_days_at_once_all_win(tmp_path: Path) -> None:

@@ -3,10 +3,14 @@
 import json
 from dataclasses import replace
 
+import dagster as dg
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
+from mlops_assets.adapters.memory_tables import MemoryTables
+from mlops_assets.adapters.source import LandedSource, MemorySource, NycFlights
 from mlops_assets.assets.address import DATASETS, FEATURE_VIEWS, FEATURES, key
+from mlops_assets.assets.datasets.static import static_dataset
 from mlops_assets_tests.conftest import Twins, new_twins, why
 
 DAY, DAYS = "2013-03-05", ("2013-03-05", "2013-03-06", "2013-03-07")
@@ -85,3 +89,57 @@ def test_single_runs_and_a_range_run_make_the_same_tables(tmp_path):
     ranged.materialize(assets, DAYS[0], DAYS[-1])
     for table in (*TABLES, *(f"flights/features/{view}" for view in FEATURE_VIEWS)):
         assert_frame_equal(single.memory.tables.read(table), ranged.memory.tables.read(table))
+
+
+def test_the_quarantine_holds_every_broken_row_of_a_range_as_the_source_gave_it(twins):
+    for day, dataset in (("2013-03-05", "flights"), ("2013-03-06", "arrivals"), ("2013-03-06", "weather")):
+        raw = twins.source.day(day)
+        rows = getattr(raw, dataset).copy()
+        rows.loc[[3, 8], "origin"] = "LAX"
+        twins.source.land(day, replace(raw, **{dataset: rows}))
+    land(twins, DAYS[0], DAYS[-1])
+    held = twins.memory.tables.read("flights/datasets/quarantine")
+    places = [(DAYS[0], "flights"), (DAYS[1], "arrivals"), (DAYS[1], "weather")]
+    assert list(zip(held["day"], held["dataset"], held["row"], strict=True)) == [
+        (day, dataset, row) for day, dataset in places for row in (3, 8)
+    ]
+    assert held["reason"].str.startswith("origin is LAX").all()
+    landed = [json.loads(text) for text in held["source_row"]]
+    assert landed[0]["flight"] == twins.source.part("flights", DAYS[0])["flight"][3]
+
+
+def test_a_corrected_landing_takes_its_rows_out_of_the_quarantine(twins):
+    raw = twins.source.day(DAY)
+    break_flights(twins, carrier="ZZ")
+    land(twins, DAY, DAYS[1])
+    assert len(twins.memory.tables.read("flights/datasets/quarantine")) == 1
+    twins.source.land(DAY, raw)
+    land(twins, DAY)
+    assert twins.memory.tables.read("flights/datasets/quarantine").empty
+
+
+def test_a_broken_row_of_a_register_is_kept_with_its_reason(tmp_path):
+    domain, tables = new_twins(tmp_path).domain, MemoryTables()
+    registers = {name: NycFlights().static(name) for name in ("aircraft", "airports", "carriers")}
+    broken = registers["aircraft"].head(1).assign(tailnum="N0", seats=4000)
+    registers["aircraft"] = pd.concat([registers["aircraft"], broken], ignore_index=True)
+    parts = {"source": LandedSource(tmp_path, MemorySource({}, registers)), "tables": tables}
+    assert dg.materialize([static_dataset(domain, "aircraft")], resources=parts).success
+    (row,) = tables.read("flights/datasets/aircraft_quarantine").to_dict("records")
+    assert "seats is 4000" in row["reason"]
+    assert json.loads(row["source_row"])["tailnum"] == "N0"
+    assert "N0" not in set(tables.read("flights/datasets/aircraft")["tailnum"])
+
+
+def test_the_contract_stands_in_the_column_schema_of_the_asset(twins):
+    specs = {spec.key: spec for spec in twins.definitions.resolve_all_asset_specs()}
+    shown = specs[key(twins.domain, DATASETS, "weather")].metadata["dagster/column_schema"]
+    columns = {column.name: column for column in shown.columns}
+    assert columns["wind_speed"].constraints.nullable
+    assert "unit: miles per hour" in columns["wind_speed"].constraints.other
+    assert "0 to 120" in columns["wind_speed"].constraints.other
+    assert not columns["observed_at"].constraints.nullable
+    assert "origin, observed_at: unique" in shown.constraints.other
+    assert any(text.startswith("humidity_agrees") for text in shown.constraints.other)
+    flights = specs[key(twins.domain, DATASETS, "flights")].metadata["dagster/column_schema"]
+    assert flights.columns[1].constraints.unique

@@ -9,9 +9,9 @@ import pytest
 from mlops_assets.adapters.artifacts import MemoryArtifacts
 from mlops_assets.adapters.endpoint import MemoryEndpoint
 from mlops_assets.adapters.memory_registry import MemoryRegistry
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.releases import Cause, Releases
-from mlops_assets.adapters.tables import MemoryTables
 from mlops_assets.assets.address import RELEASES, key
 from mlops_assets.assets.files import put_release_decision
 from mlops_assets.assets.releases import answers_by_version, build_releases

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from mlops_assets.ml.bitemporal import first_known
 from mlops_assets.ml.dataset_contracts import References
 from mlops_assets.ml.features import VIEWS, compute, hours_of
 from mlops_assets.ml.schedules import INSTANT, local_day
@@ -25,8 +26,22 @@ def raw_flight(**changes: object) -> pd.DataFrame:
 
 
 def raw_flights(count: int) -> pd.DataFrame:
-    """That flight under many numbers."""
-    return pd.concat([raw_flight(flight=number) for number in range(1, count + 1)], ignore_index=True)
+    """That flight under many numbers, at clocks and with delays that differ as those of a day do."""
+    return pd.concat([_varied(number) for number in range(count)], ignore_index=True)
+
+
+def _varied(number: int) -> pd.DataFrame:
+    later, delay = number % 20, number % 13
+    return raw_flight(
+        flight=number + 1,
+        sched_dep_time=900 + later,
+        dep_time=910.0 + later + delay,
+        dep_delay=10.0 + delay,
+        sched_arr_time=1200 + later,
+        arr_time=1220.0 + later + delay,
+        arr_delay=20.0 + delay,
+        air_time=330.0 - number % 10,
+    )
 
 
 def raw_weather(**changes: object) -> pd.DataFrame:
@@ -63,8 +78,8 @@ def world(seed: int, flights: int = 160) -> dict[str, pd.DataFrame]:
 
 
 def snapshots(world: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Every view's snapshots of the world's days, with their ``day``."""
-    frames = {name: compute(name, world, hours_of(DAYS)) for name in VIEWS}
+    """Every view's snapshots of the world's days, with their ``day``, known hour by hour."""
+    frames = {name: first_known(compute(name, world, hours_of(DAYS))) for name in VIEWS}
     return {name: frame.assign(day=local_day(frame["event_timestamp"])) for name, frame in frames.items()}
 
 

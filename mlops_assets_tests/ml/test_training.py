@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.adapters.feature_store import MemoryFeatureStore
-from mlops_assets.adapters.tables import MemoryTables
+from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
+from mlops_assets.adapters.memory_tables import MemoryTables
 from mlops_assets.ml.datasets import content_digest
 from mlops_assets.ml.schedules import INSTANT, local_day
 from mlops_assets.ml.training import ENTITY_COLUMNS, decisions, entity_frame, freeze, thaw

@@ -5,27 +5,26 @@ Here: model, and the knobs of one training. Belongs here: what decides the bytes
 """
 
 from dataclasses import replace
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from mlops_assets.adapters.artifacts import Artifacts
-from mlops_assets.adapters.feature_store import FeatureStore, Inputs
+from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.provenance import read_provenance
 from mlops_assets.adapters.registry import utc_now
 from mlops_assets.assets.address import TRAINING, key
-from mlops_assets.assets.files import folder
+from mlops_assets.assets.files import training_set_of
 from mlops_assets.assets.metadata import picture
-from mlops_assets.assets.models.workbench import HELD_OUT, MANIFEST, place, shared, training_rows
-from mlops_assets.contracts import Manifest, TableVersion, UseCase, from_json, to_json
-from mlops_assets.ml.bundles import bundle_digest, digest_of
-from mlops_assets.ml.models import TrainedModel, invert_labels, make_bundle, train
+from mlops_assets.assets.models.workbench import HELD_OUT, MANIFEST, TRAINING_SET, place, shared
+from mlops_assets.contracts import Manifest, Training, TrainingSetManifest, UseCase, to_json
+from mlops_assets.ml.bundles import Inputs, bundle_digest
+from mlops_assets.ml.fitting import fit_bundle
+from mlops_assets.ml.models import TrainedModel
 from mlops_assets.ml.plots import training_plot
-from mlops_assets.ml.training import freeze
+from mlops_assets.ml.training import freeze, thaw
 from mlops_assets.resources.mlflow import ExperimentTracking, TrackedRun
 
-INVERSION_SEED = 13
 LOSS_EVERY = 25
 """Every 25th round of the learning curve goes to MLflow: each is a request, and the curve is smooth."""
 
@@ -54,14 +53,17 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The trained model as a bundle: its text, what it eats in which order, and golden rows that prove a copy."""
         cutoff, where = context.partition_key, place(use_case, "model", context.partition_key)
-        inputs = feature_store.inputs(use_case.feature_service)
-        trained = fit(use_case, config, inputs, training_rows(artifacts, use_case, cutoff))
-        bundle = bundle_from(use_case, inputs, trained)
+        frozen, rows = training_set_of(artifacts, use_case, cutoff)
+        training, inputs = facts_of(use_case, config), inputs_as_frozen(feature_store, frozen)
+        fault = config.invert_label_share
+        trained, bundle = fit_bundle(
+            thaw(rows), use_case, training, inputs, invert_label_share=fault, threads=config.threads
+        )
         tracked = experiment_tracking.run(context)
         log(tracked, trained, cutoff)
-        manifest = manifest_of(use_case, config, artifacts, inputs, trained, bundle, context.run_id, tracked.run_id)
-        held_out, _ = freeze(trained.held_out)
-        artifacts.put_all(where, {**bundle, MANIFEST: to_json(manifest).encode(), HELD_OUT: held_out})
+        manifest = manifest_of(config, training, frozen, trained, bundle_digest(bundle), context.run_id, tracked.run_id)
+        documents = {MANIFEST: to_json(manifest).encode(), TRAINING_SET: to_json(frozen).encode()}
+        artifacts.put_all(where, {**bundle, **documents, HELD_OUT: freeze(trained.held_out)[0]})
         curve = training_plot(trained.validation_log_loss, trained.trees)
         return dg.MaterializeResult(
             metadata={
@@ -80,28 +82,20 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
     return model
 
 
-def fit(use_case: UseCase, config: TrainingConfig, inputs: Inputs, frame: Any) -> TrainedModel:
-    """Train as the use case says, with this run's knobs."""
-    rows = invert_labels(frame, use_case.label, config.invert_label_share, INVERSION_SEED)
-    training = replace(use_case.training, rounds=config.rounds or use_case.training.rounds)
-    return train(
-        rows, training, inputs.features, label=use_case.label, entity_id=use_case.entity_id, threads=config.threads
-    )
+def facts_of(use_case: UseCase, config: TrainingConfig) -> Training:
+    """The use case's facts of training, with this run's knobs."""
+    return replace(use_case.training, rounds=config.rounds or use_case.training.rounds)
 
 
-def bundle_from(use_case: UseCase, inputs: Inputs, trained: TrainedModel) -> dict[str, bytes]:
-    """The files of the version."""
-    return make_bundle(
-        trained,
-        model=use_case.name,
-        label=use_case.label,
-        entity_id=use_case.entity_id,
-        feature_service=use_case.feature_service,
-        feature_service_digest=inputs.digest,
-        request_fields=inputs.request_fields,
-        views=inputs.views,
-        transformations=inputs.transformations,
-    )
+def inputs_as_frozen(feature_store: FeatureStore, frozen: TrainingSetManifest) -> Inputs:
+    """What the model is fed with. Raises Failure when the definitions are not those that the rows were joined by."""
+    inputs = feature_store.inputs(frozen.feature_service)
+    if inputs.digest != frozen.feature_service_digest:
+        raise dg.Failure(
+            f"the training set of {frozen.cutoff_day} was frozen under other definitions of {frozen.feature_service} "
+            f"({frozen.feature_service_digest[:16]}) than the repo has now ({inputs.digest[:16]}): materialize it again"
+        )
+    return inputs
 
 
 def log(tracked: TrackedRun, trained: TrainedModel, cutoff: str) -> None:
@@ -112,37 +106,38 @@ def log(tracked: TrackedRun, trained: TrainedModel, cutoff: str) -> None:
 
 
 def manifest_of(
-    use_case: UseCase,
     config: TrainingConfig,
-    artifacts: Artifacts,
-    inputs: Inputs,
+    training: Training,
+    frozen: TrainingSetManifest,
     trained: TrainedModel,
-    bundle: dict[str, bytes],
+    digest: str,
     dagster_run_id: str,
     mlflow_run_id: str,
 ) -> Manifest:
     """Everything that made these bytes."""
-    source = folder(use_case, TRAINING, "training_set", trained.cutoff_day)
     code = read_provenance()
     fault = f"{config.invert_label_share:.0%} of the labels inverted" if config.invert_label_share else None
     return Manifest(
-        use_case=use_case.name,
+        use_case=frozen.use_case,
         cutoff_day=trained.cutoff_day,
         window_first_day=trained.window_first_day,
         validation_first_day=trained.validation_first_day,
         code_commit=code.code_commit,
         code_dirty=code.code_dirty,
         lock_digest=code.lock_digest,
-        feature_service=use_case.feature_service,
-        feature_service_digest=inputs.digest,
-        training_set_digest=digest_of(artifacts.get(f"{source}/rows.parquet")),
+        feature_service=frozen.feature_service,
+        feature_service_digest=frozen.feature_service_digest,
+        training_set_digest=frozen.digest,
         training_rows=trained.rows,
-        tables=from_json(tuple[TableVersion, ...], artifacts.get(f"{source}/tables.json")),
+        tables=frozen.tables,
         params=trained.params,
-        model_digest=bundle_digest(bundle),
+        model_digest=digest,
         dagster_run_id=dagster_run_id,
         mlflow_run_id=mlflow_run_id,
         created_at=utc_now(),
         trained_because=config.because,
         fault_injected=fault,
+        training=training,
+        training_config=config.model_dump(),
+        packages=code.versions,
     )

@@ -15,6 +15,7 @@ from mlops_assets.assets.models.workbench import (
     EVALUATION,
     EXPLANATIONS,
     MANIFEST,
+    TRAINING_SET,
     bundle_of,
     evaluation_at,
     manifest_at,
@@ -26,7 +27,14 @@ from mlops_assets.contracts import Arm, Evaluation, Manifest, ModelVersion, Rele
 from mlops_assets.ml.releases import Candidate, decide_release
 from mlops_assets.resources.mlflow import ExperimentTracking
 
-DOCUMENTS = {"model": MANIFEST, "evaluation": EVALUATION, "explanations": EXPLANATIONS, "model_card": CARD}
+DOCUMENTS = {
+    MANIFEST: "model",
+    TRAINING_SET: "model",
+    EVALUATION: "evaluation",
+    EXPLANATIONS: "explanations",
+    CARD: "model_card",
+}
+"""File -> the asset that wrote it."""
 
 
 def build_registered_version(use_case: UseCase) -> dg.AssetsDefinition:
@@ -82,7 +90,7 @@ def register(
 ) -> ModelVersion:
     """Put the bytes that were evaluated into the registry, and a line into the history."""
     cutoff = manifest.cutoff_day
-    documents = {file: artifacts.get(f"{place(use_case, name, cutoff)}/{file}") for name, file in DOCUMENTS.items()}
+    documents = {file: artifacts.get(f"{place(use_case, name, cutoff)}/{file}") for file, name in DOCUMENTS.items()}
     version = releases.registry.register(
         use_case.name,
         manifest.mlflow_run_id,

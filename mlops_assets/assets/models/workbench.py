@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.adapters.artifacts import Artifacts
-from mlops_assets.assets.address import MODELS, TRAINING, group, key
-from mlops_assets.assets.files import folder
+from mlops_assets.adapters.documents import EVALUATION, MANIFEST, TRAINING_SET
+from mlops_assets.assets.address import MODELS, group, key
+from mlops_assets.assets.files import folder, training_set_of
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
 from mlops_assets.ml.bundles import BUNDLE_FILES
@@ -18,8 +19,8 @@ from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.training import thaw
 
-MANIFEST, EVALUATION, CARD = "manifest.json", "evaluation.json", "card.md"
-EXPLANATIONS, HELD_OUT = "explanations.json", "held_out.parquet"
+CARD, EXPLANATIONS, HELD_OUT = "card.md", "explanations.json", "held_out.parquet"
+__all__ = ["CARD", "EVALUATION", "EXPLANATIONS", "HELD_OUT", "MANIFEST", "TRAINING_SET"]
 
 
 def shared(use_case: UseCase, name: str) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def place(use_case: UseCase, name: str, cutoff: str) -> str:
 
 def training_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.DataFrame:
     """The frozen training set."""
-    return thaw(artifacts.get(f"{folder(use_case, TRAINING, 'training_set', cutoff)}/rows.parquet"))
+    return thaw(training_set_of(artifacts, use_case, cutoff)[1])
 
 
 def held_out_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.DataFrame:

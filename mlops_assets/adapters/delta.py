@@ -1,0 +1,142 @@
+"""One Delta table: opening it, making it, reading a version, committing to it.
+
+Here: what ``adapters.tables.DeltaTables`` does with deltalake. Belongs here: Delta's own habits and how they are met.
+Does not: names of tables, retries (``adapters.conflicts``), types of columns (``adapters.frames``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from mlops_assets.adapters.frames import DAY, arrow_schema, by_day, fit, settled
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+
+def exists(path: str) -> bool:
+    """True when there is a table."""
+    from deltalake import DeltaTable
+
+    return DeltaTable.is_deltatable(path)
+
+
+def create(path: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
+    """An empty table where there is none. Of two creators at once one makes it, the other is told and goes on."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+
+    if exists(path):
+        return
+    try:
+        partition = [DAY] if partitioned else None
+        DeltaTable.create(path, arrow_schema(rows), mode="ignore", partition_by=partition)
+    except CommitFailedError:
+        if not exists(path):
+            raise
+
+
+def days_where(days: Sequence[str] | None) -> str:
+    """The predicate that selects those days, or every row (None)."""
+    return "true" if days is None else f"{DAY} IN ({', '.join(repr(day) for day in sorted(days))})"
+
+
+def commit(table: str, delta: "DeltaTable", rows: pd.DataFrame, where: str, said: Mapping[str, str]) -> int:
+    """Replace the rows that ``where`` selects in this snapshot; returns the version.
+
+    Always with a predicate: an overwrite without one does not see what others appended since, and two of them on
+    an empty table left the rows of both. Raises CommitFailedError when another writer came first.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
+
+    known = empty(delta)
+    fit(table, rows, dict(known.dtypes))
+    rows = known if rows.empty else rows
+    write_deltalake(
+        delta,
+        pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
+        mode="overwrite",
+        predicate=where,
+        schema_mode=_mode(rows, known),
+        commit_properties=CommitProperties(custom_metadata=dict(said)),
+    )
+    return delta.version()
+
+
+def append(table: str, delta: "DeltaTable", rows: pd.DataFrame, said: Mapping[str, str]) -> None:
+    """Add rows to this snapshot. Raises CommitFailedError when anybody else appended to it since.
+
+    Appends of Delta do not see each other, and two of the same row left it twice. An application transaction makes
+    them: of two that name the same application on one snapshot the second is refused, whatever its number.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, Transaction, write_deltalake
+
+    known = empty(delta)
+    fit(table, rows, dict(known.dtypes))
+    alone = Transaction(APPENDS, delta.version() + 1)
+    write_deltalake(
+        delta,
+        pa.Table.from_pandas(rows, schema=arrow_schema(rows), preserve_index=False),
+        mode="append",
+        schema_mode=_mode(rows, known),
+        commit_properties=CommitProperties(custom_metadata=dict(said), app_transactions=[alone]),
+    )
+
+
+def _mode(rows: pd.DataFrame, known: pd.DataFrame) -> Literal["merge"] | None:
+    return "merge" if set(rows.columns) - set(known.columns) else None
+
+
+APPENDS = "append_once"
+
+
+def empty(delta: "DeltaTable") -> pd.DataFrame:
+    """No rows, with the table's columns and types."""
+    import pyarrow as pa
+
+    return settled(pa.schema(delta.schema()).empty_table().to_pandas())
+
+
+def rows_of(
+    delta: "DeltaTable",
+    first_day: str | None = None,
+    last_day: str | None = None,
+    columns: Sequence[str] | None = None,
+    days: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The rows from first to last day, or of exactly those days, ordered by day and as written."""
+    bounds = [(DAY, sign, day) for sign, day in ((">=", first_day), ("<=", last_day)) if day]
+    bounds += [] if days is None else [(DAY, "in", list(days))]
+    wanted = None if columns is None else list(dict.fromkeys([*columns, *delta.metadata().partition_columns]))
+    frame = settled(delta.to_pyarrow_table(filters=bounds or None, columns=wanted).to_pandas())
+    if delta.metadata().partition_columns:
+        frame = by_day(frame)
+    return frame if columns is None else frame[list(columns)]
+
+
+def files_by_day(delta: "DeltaTable") -> dict[str, frozenset[str]]:
+    """Day -> the data files that hold its rows; from the log alone."""
+    files: dict[str, set[str]] = {}
+    for day, path, _ in _files(delta):
+        files.setdefault(day, set()).add(path)
+    return {day: frozenset(paths) for day, paths in files.items()}
+
+
+def rows_by_day(delta: "DeltaTable") -> dict[str, int]:
+    """Day -> number of its rows; from the log alone, as every writer of ours records it."""
+    counts: dict[str, int] = {}
+    for day, _, rows in _files(delta):
+        counts[day] = counts.get(day, 0) + rows
+    return counts
+
+
+def _files(delta: "DeltaTable") -> list[tuple[str, str, int]]:
+    """(day, path, rows) of every data file of a daily table."""
+    import pyarrow as pa
+
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    columns = (f"partition.{DAY}", "path", "num_records")
+    return list(zip(*(actions[name].to_pylist() for name in columns), strict=True))
