@@ -26,6 +26,7 @@ from mlops_assets.adapters.releases import Cause, Releases
 from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.source import LandedSource, NycFlights
+from mlops_assets.adapters.studies import MemoryStudies
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
 from mlops_assets.assets.models.workbench import bundle_of
 from mlops_assets.automation.feed import RANGE_END, RANGE_START
@@ -69,6 +70,7 @@ class Memory:
     feature_store: MemoryFeatureStore
     artifacts: MemoryArtifacts
     content_store: MemoryContentStore
+    studies: MemoryStudies
     registry: MemoryRegistry
     traffic_log: MemoryTrafficLog
     alerts: MemoryAlerts
@@ -156,7 +158,14 @@ def enthrone(twins: Twins, cutoff_day: str) -> ModelVersion:
 def new_twins(folder: Path) -> Twins:
     """Twins that have lived through nothing."""
     tables = MemoryTables()
-    parts = (MemoryArtifacts(), MemoryContentStore(), MemoryRegistry(), MemoryTrafficLog(), MemoryAlerts())
+    parts = (
+        MemoryArtifacts(),
+        MemoryContentStore(),
+        MemoryStudies(),
+        MemoryRegistry(),
+        MemoryTrafficLog(),
+        MemoryAlerts(),
+    )
     return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts))
 
 

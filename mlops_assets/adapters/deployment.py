@@ -22,6 +22,7 @@ from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.source import LandedSource, NycFlights
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+from mlops_assets.adapters.studies import SqliteStudies, Studies
 from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.adapters.traffic_log import TrafficLog
 
@@ -56,6 +57,11 @@ class Deployment:
     def content_store(self) -> ContentStore:
         """DVC."""
         return DvcStore(self.settings.dvc, self.settings.remote)
+
+    @cached_property
+    def studies(self) -> Studies:
+        """Searches for parameters while they run."""
+        return SqliteStudies(self.settings.state / "studies")
 
     @cached_property
     def registry(self) -> Registry:

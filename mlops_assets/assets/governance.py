@@ -24,7 +24,7 @@ KINDS = {
     DATASETS: {"deltalake", "pandas"},
     FEATURES: {"feast", "deltalake"},
     TRAINING: {"feast", "parquet", "dvc"},
-    MODELS: {"lightgbm", "mlflow"},
+    MODELS: {"mlflow"},
     RELEASES: {"mlflow"},
     MONITORING: {"deltalake", "pandas"},
     REMEDIATION: {"mlflow"},

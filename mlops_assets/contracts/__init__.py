@@ -21,6 +21,7 @@ from mlops_assets.contracts.evidence import (
 )
 from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Slice, Training, UseCase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
+from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
 from mlops_assets.contracts.versions import (
     Arm,
@@ -48,6 +49,7 @@ __all__ = [
     "ModelVersion",
     "Monitoring",
     "Owner",
+    "ParameterStudy",
     "Release",
     "ReleaseDecision",
     "ServerAnswers",
@@ -58,6 +60,7 @@ __all__ = [
     "Training",
     "TrainingSetManifest",
     "Transition",
+    "Trial",
     "UseCase",
     "Verdict",
     "from_json",

@@ -23,13 +23,17 @@ class Training:
     """How a use case's model is trained. Read by ``ml.models``."""
 
     params: Mapping[str, Any]
-    """LightGBM parameters; the deterministic ones are added by ``ml.models`` and cannot be switched off."""
+    """Parameters of the family; LightGBM's deterministic ones are added by ``ml.boosted_trees``, always."""
     rounds: int
     early_stopping_rounds: int
     validation_days: int
     """The last days of the window, held out in time order for early stopping and evaluation."""
     window_days: int | None = None
     """Days a training set reaches back from its cut-off day; None means all data so far."""
+    family: str = "lightgbm"
+    """A name in ``ml.families``: ``lightgbm`` or ``logistic``."""
+    calibration: str = "identity"
+    """A method of ``ml.calibration``: ``identity``, ``platt``, ``beta`` or ``isotonic``."""
 
 
 @dataclass(frozen=True, kw_only=True)

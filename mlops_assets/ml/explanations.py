@@ -1,7 +1,9 @@
-"""Which features move a model's answers, and by how much: exact TreeSHAP values.
+"""Which features move a model's answers, and by how much: exact contributions of every family.
 
-LightGBM computes them itself (``pred_contrib``: Lundberg, Erion, Lee 2018, Consistent individualized feature
-attribution for tree ensembles). A row's contributions and the expected value add up to its log-odds.
+Of trees they are TreeSHAP values, which LightGBM computes itself (``pred_contrib``: Lundberg, Erion, Lee 2018,
+Consistent individualized feature attribution for tree ensembles); of a linear model coefficient times value in the
+transformed space, where every training mean is 0 (its SHAP values for independent features). A row's contributions and
+the expected value add up to its margin: the log-odds before any calibrator.
 
 Here: contributions of rows, and their summary per feature. Belongs here: anything that explains a score. Does not:
 pictures (``ml.plots``), the shap package (the values are the same).

@@ -16,6 +16,7 @@ import yaml
 
 from mlops_assets.contracts import Evaluation, Manifest, TableVersion, Transition, UseCase
 from mlops_assets.ml.explanations import Explanations
+from mlops_assets.ml.families import DEFAULT, Family, family_of
 
 SECTIONS = (
     "Model details",
@@ -77,7 +78,7 @@ def card_metadata(facts: CardFacts) -> dict[str, Any]:
     evaluation, name = facts.evaluation, facts.use_case.name
     return {
         "language": "en",
-        "library_name": "lightgbm",
+        "library_name": _family(facts).library,
         "pipeline_tag": "tabular-classification",
         "tags": ["tabular-classification", name, facts.use_case.domain.name],
         "datasets": sorted({table.table for table in facts.manifest.tables}),
@@ -104,6 +105,10 @@ def card_metadata(facts: CardFacts) -> dict[str, Any]:
     }
 
 
+def _family(facts: CardFacts) -> Family:
+    return family_of(str(facts.manifest.params.get("family", DEFAULT)))
+
+
 def _title(facts: CardFacts) -> str:
     version = "unregistered" if facts.version is None else f"version {facts.version}"
     return f"{facts.use_case.name}, {version}"
@@ -114,7 +119,7 @@ def _details(facts: CardFacts) -> str:
     fault = manifest.fault_injected
     rows: list[tuple[str, object]] = [
         ("Question", facts.use_case.question),
-        ("Kind", "gradient-boosted trees (LightGBM), binary; the answer is a probability"),
+        ("Kind", _family(facts).words.description),
         ("Digest of the bundle", f"`{manifest.model_digest}`"),
         ("Cut-off day", manifest.cutoff_day),
         ("Trained because", manifest.trained_because),
@@ -158,8 +163,8 @@ def _procedure(facts: CardFacts) -> str:
     manifest = facts.manifest
     params = _table(("Parameter", "Value"), sorted(manifest.params.items()))
     return (
-        f"The number of trees was chosen on the days from {manifest.validation_first_day} on, held out in time order; "
-        f"the released model was then fitted on all rows with that number. The same rows give the same bytes on any "
+        f"{_family(facts).words.choice} the days from {manifest.validation_first_day} on, held out in time order; "
+        f"the released model was then fitted on all rows in the same way. The same rows give the same bytes on any "
         f"number of threads. Dagster run `{manifest.dagster_run_id}`, MLflow run `{manifest.mlflow_run_id}`."
         f"\n\n{params}"
     )
@@ -188,8 +193,9 @@ def _evaluation(facts: CardFacts) -> str:
 def _explanations(facts: CardFacts) -> str:
     top = list(facts.explanations.mean_contribution.items())[:TOP_FEATURES]
     return (
-        f"Exact TreeSHAP over {facts.explanations.rows} rows: mean absolute contribution to the log-odds "
-        f"(expected value {facts.explanations.expected_value:.4f}).\n\n" + _table(("Feature", "Contribution"), top)
+        f"{_family(facts).words.explanation}. Mean absolute contribution to the log-odds over "
+        f"{facts.explanations.rows} rows (expected value {facts.explanations.expected_value:.4f}).\n\n"
+        + _table(("Feature", "Contribution"), top)
     )
 
 
@@ -213,8 +219,8 @@ def _history(facts: CardFacts) -> str:
 def _how_to_get_it(facts: CardFacts) -> str:
     version = "<version>" if facts.version is None else str(facts.version)
     return (
-        f"`models:/{facts.use_case.name}/{version}` in the registry. The bundle holds `model.txt` (LightGBM's own "
-        f"text) and `signature.json`; nothing is pickled. Check the digest before use."
+        f"`models:/{facts.use_case.name}/{version}` in the registry. The bundle holds "
+        f"{_family(facts).words.file} and `signature.json`; nothing is pickled. Check the digest before use."
     )
 
 

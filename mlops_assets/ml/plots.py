@@ -19,7 +19,7 @@ _BARS = 15
 
 
 def importance_plot(explanations: Explanations) -> bytes:
-    """Mean absolute TreeSHAP contribution of the leading features."""
+    """Mean absolute contribution of the leading features."""
     top = dict(list(explanations.mean_contribution.items())[:_BARS])
     return _bars(top, "mean |contribution| to the log-odds", f"what moves the model ({explanations.rows} rows)")
 
@@ -40,11 +40,12 @@ def calibration_plot(scores: np.ndarray, labels: np.ndarray, title: str = "calib
 
 
 def training_plot(log_loss: Sequence[float], trees: int) -> bytes:
-    """Log-loss on the held-out days after each tree."""
+    """Log-loss on the held-out days after each tree; one point where ``trees`` is 0, a family without."""
     figure, axes = _figure()
-    axes.plot(range(1, len(log_loss) + 1), log_loss)
-    axes.axvline(trees, color="tab:gray", linewidth=1)
-    axes.set(xlabel="trees", ylabel="log-loss on held-out days", title=f"{trees} trees")
+    axes.plot(range(1, len(log_loss) + 1), log_loss, marker="" if trees else "o")
+    axes.axvline(max(trees, 1), color="tab:gray", linewidth=1)
+    xlabel, title = ("trees", f"{trees} trees") if trees else ("fit", f"log-loss {log_loss[-1]:.4f}")
+    axes.set(xlabel=xlabel, ylabel="log-loss on held-out days", title=title)
     return _png(figure)
 
 

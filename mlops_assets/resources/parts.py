@@ -21,6 +21,7 @@ ROLES = (
     "feature_store",
     "artifacts",
     "content_store",
+    "studies",
     "registry",
     "promotions",
     "releases",

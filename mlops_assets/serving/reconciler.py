@@ -23,8 +23,8 @@ import msgspec
 from mlops_assets.adapters.endpoint import CANARY_SHARE_TAG
 from mlops_assets.adapters.registry import Registry
 from mlops_assets.contracts import Arm
-from mlops_assets.ml.bundles import BUNDLE_FILES, bundle_digest
-from mlops_assets.serving.arms import ALL, BundleRefused, read_bundle
+from mlops_assets.ml.bundles import bundle_digest
+from mlops_assets.serving.arms import ALL, BundleRefused, files_of, read_bundle
 from mlops_assets.serving.configuration import ServedModel, ServerConfig, read_config
 from mlops_assets.serving.desired import (
     DesiredArm,
@@ -135,7 +135,7 @@ class Reconciler:
     def _in_place(self, digest: str) -> bool:
         """True when the bundle's folder holds the right bytes; read again whenever the files changed."""
         try:
-            stats = [(self._bundles / digest / name).stat() for name in BUNDLE_FILES]
+            stats = [file.stat() for file in files_of(self._bundles / digest)]
         except OSError:
             return False
         stamp = tuple((status.st_mtime_ns, status.st_size) for status in stats)

@@ -11,10 +11,12 @@ from typing import Any
 
 from mlops_assets.assets.models.evidence import build_evidence
 from mlops_assets.assets.models.model import build_model
+from mlops_assets.assets.models.parameter_study import build_parameter_study
 from mlops_assets.assets.models.registered_version import build_registered_version
 from mlops_assets.contracts import UseCase
 
 
 def build_models(use_case: UseCase) -> list[Any]:
     """The model assets of a use case."""
-    return [build_model(use_case), *build_evidence(use_case), build_registered_version(use_case)]
+    study = build_parameter_study(use_case)
+    return [study, build_model(use_case), *build_evidence(use_case), build_registered_version(use_case)]

@@ -120,7 +120,7 @@ def evaluated(
 def _explanations(use_case: UseCase) -> dg.AssetsDefinition:
     @dg.asset(**shared(use_case, "explanations"), deps=_upstream(use_case))
     def explanations(context: dg.AssetExecutionContext, artifacts: dg.ResourceParam[Artifacts]) -> dg.MaterializeResult:
-        """Which features move the answers, by exact TreeSHAP values on held-out rows."""
+        """Which features move the answers, by exact contributions on held-out rows."""
         cutoff = context.partition_key
         result = explain(scorer_at(artifacts, use_case, cutoff), held_out_rows(artifacts, use_case, cutoff))
         artifacts.put(f"{place(use_case, 'explanations', cutoff)}/{EXPLANATIONS}", to_json(result).encode())

@@ -14,8 +14,9 @@ from mlops_assets.assets.address import MODELS, group, key
 from mlops_assets.assets.files import folder, training_set_of
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
-from mlops_assets.ml.bundles import BUNDLE_FILES
+from mlops_assets.ml.bundles import SIGNATURE_FILE, bundle_files
 from mlops_assets.ml.explanations import Explanations
+from mlops_assets.ml.families import family_of
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.training import thaw
 
@@ -29,6 +30,7 @@ def shared(use_case: UseCase, name: str) -> dict[str, Any]:
         "key": key(use_case, MODELS, name),
         "group_name": group(use_case, MODELS),
         "partitions_def": calendar(use_case.domain),
+        "kinds": {family_of(use_case.training.family).kind},
     }
 
 
@@ -52,7 +54,9 @@ def held_out_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.Da
 
 def bundle_of(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> dict[str, bytes]:
     """The files of the trained model, by path."""
-    return {name: artifacts.get(f"{place(use_case, 'model', cutoff)}/{name}") for name in BUNDLE_FILES}
+    where = place(use_case, "model", cutoff)
+    names = bundle_files(artifacts.get(f"{where}/{SIGNATURE_FILE}"))
+    return {name: artifacts.get(f"{where}/{name}") for name in names}
 
 
 def scorer_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Scorer:
