@@ -37,6 +37,7 @@ from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.resources.mlflow import MemoryExperimentTracking
 from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.in_process import InProcessEndpoint
+from mlops_assets.serving.probe import InProcessProbe, Probe
 from mlops_assets.use_cases import USE_CASES
 
 FIRST, LAST = "2013-03-01", "2013-03-21"
@@ -80,7 +81,12 @@ class Twins:
     """The definitions on twins, and what a test does with them."""
 
     def __init__(
-        self, folder: Path, memory: Memory, endpoint: Endpoint | None = None, use_case: UseCase | None = None
+        self,
+        folder: Path,
+        memory: Memory,
+        endpoint: Endpoint | None = None,
+        use_case: UseCase | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.use_case = use_case or small(USE_CASES[0])
         self.domain = self.use_case.domain
@@ -89,6 +95,7 @@ class Twins:
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
+        self.probe = probe or InProcessProbe(lambda: StoreReader(memory.feature_store), TRANSFORMATIONS)
         self.instance = dg.DagsterInstance.ephemeral()
         self.definitions = build_defs(
             (self.use_case,), self._resources(), Settings(state=folder, start_services=False, live_from=LIVE[0])
@@ -109,6 +116,7 @@ class Twins:
             "releases": self.releases,
             "endpoint": self.endpoint,
             "replay": Replay(*parts, (self.use_case,), live_from=LIVE[0]),
+            "probe": self.probe,
             "experiment_tracking": MemoryExperimentTracking(),
         }
 

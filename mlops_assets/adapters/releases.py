@@ -66,10 +66,10 @@ class Releases:
         self.promotions = promotions
         self._now = now
 
-    def announce(self, model: str, version: int, digest: str, *, cause: Cause) -> Transition:
-        """Write into the history that a version was registered. It enters no arm. Raises DigestMismatch."""
+    def announce(self, model: str, version: int, digest: str, *, cause: Cause, kind: str = "registered") -> Transition:
+        """Write into the history that a version was registered (or ``kind``). No arm moves. Raises DigestMismatch."""
         wanted = self._wanted(model, version, digest)
-        return self._carry_out(model, cause, _Move(wanted, "registered", None, None))
+        return self._carry_out(model, cause, _Move(wanted, kind, None, None))
 
     def enter(
         self,

@@ -61,7 +61,7 @@ class Gates:
     max_calibration_error: float
     champion_margin: float
     """How much worse in log-loss than the champion on the same rows, at the upper end of the day-block interval."""
-    slice_margin: float = 0.02
+    slice_margin: float = 0.01
     """How much worse in log-loss on one slice, at the lower end of the day-block interval: surely worse than this."""
     slice_min_rows: int = 200
     """Rows below which a slice is shown and not judged."""

@@ -35,7 +35,7 @@ WITH_INTERVAL = ("auc", "log_loss", "brier", "calibration_error", "late_rate")
 def evaluate(
     held_out: pd.DataFrame,
     scores: np.ndarray,
-    released_scores: np.ndarray,
+    released_scores: np.ndarray | None,
     *,
     label: str,
     gates: Gates,
@@ -49,8 +49,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a candidate on ``held_out`` and pass it through the gates that need no server.
 
-    ``scores`` (first fit), ``released_scores`` (the bytes to release) and ``champion_scores`` are in the frame's order;
-    ``training_rate`` is the true rate among the fitted rows. Days that the champion has seen are not compared.
+    ``scores`` (first fit), ``released_scores`` (the bytes to release; None when they are not those of the manifest and
+    were not loaded) and ``champion_scores`` are in the frame's order; ``training_rate`` is the true rate among the
+    fitted rows. Days that the champion has seen are not compared.
     """
     labels, days = held_out[label].to_numpy(np.float64), held_out[day].to_numpy()
     metrics, losses = summary(scores, labels, training_rate), log_losses(scores, labels)
@@ -73,7 +74,7 @@ def evaluate(
             better_than_chance(metrics, gates),
             better_than_constant(metrics, gates),
             calibrated(metrics, gates),
-            released_agrees(losses, log_losses(released_scores, labels)),
+            released_agrees(losses, None if released_scores is None else log_losses(released_scores, labels)),
             beats_champion(against, gates),
             no_slice_worse(beside, gates, _name(champion_version)),
         ),
@@ -108,9 +109,7 @@ def _name(champion_version: int | None) -> str:
     return "the constant rate" if champion_version is None else f"the champion, version {champion_version},"
 
 
-def _told(
-    found: Mapping[str, Mapping[str, float]], beside: Mapping[str, Difference]
-) -> dict[str, dict[str, float]]:
+def _told(found: Mapping[str, Mapping[str, float]], beside: Mapping[str, Difference]) -> dict[str, dict[str, float]]:
     """The measures of every slice; the difference too where it has an interval."""
     told = {name: dict(values) for name, values in found.items()}
     for name, difference in beside.items():

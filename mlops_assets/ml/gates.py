@@ -77,8 +77,11 @@ def calibrated(metrics: Mapping[str, float], gates: Gates) -> Gate:
     )
 
 
-def released_agrees(losses: np.ndarray, released_losses: np.ndarray) -> Gate:
+def released_agrees(losses: np.ndarray, released_losses: np.ndarray | None) -> Gate:
     """The released bytes were fitted on these rows, so they must do at least as well as the fit that was not."""
+    if released_losses is None:
+        reason = "the bytes to release are not those that the training left: they were not even loaded"
+        return Gate(name=AGREES, passed=False, reason=reason)
     excess = float((released_losses - losses).mean())
     return Gate(
         name=AGREES,

@@ -78,9 +78,7 @@ class Probe(ABC):
         )
 
     @abstractmethod
-    def _serving(
-        self, use_case: UseCase, bundle: Files, digest: str
-    ) -> contextlib.AbstractContextManager[Endpoint]:
+    def _serving(self, use_case: UseCase, bundle: Files, digest: str) -> contextlib.AbstractContextManager[Endpoint]:
         """A server in which the bundle is champion. Raises BundleDown."""
 
 
@@ -166,14 +164,15 @@ class InProcessProbe(Probe):
     def _serving(self, use_case: UseCase, bundle: Files, digest: str) -> Iterator[Endpoint]:
         registry = MemoryRegistry()
         found = bundle_digest(bundle)
+        if found != digest:
+            # Before anything is loaded: what a damaged text takes with it here is this process.
+            raise BundleDown(f"the files have digest {found}, wanted {digest}")
         registry.register(use_case.name, "probe", bundle, {}, found, {"cutoff_day": use_case.domain.first_day})
         registry.set_alias(use_case.name, Arm.CHAMPION, 1)
         with tempfile.TemporaryDirectory() as folder:
             parts = (Path(folder), MemoryTrafficLog(), self._online(), self._transformations)
             endpoint = InProcessEndpoint(registry, [served(use_case)], *parts)
             status = endpoint.status(use_case.name)
-            if found != digest:
-                raise BundleDown(f"the files have digest {found}, wanted {digest}")
             if status.arm(Arm.CHAMPION) is None:
                 raise BundleDown("; ".join(status.problems))
             yield endpoint

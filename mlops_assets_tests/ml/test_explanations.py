@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_assets.ml.explanation_plots import importance_plot
 from mlops_assets.ml.explanations import contributions, explain
 from mlops_assets.ml.models import Scorer
-from mlops_assets.ml.plots import importance_plot
 
 
 def test_contributions_and_the_expected_value_add_up_to_the_log_odds(scorer: Scorer, history: pd.DataFrame) -> None:

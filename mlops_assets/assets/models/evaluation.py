@@ -20,13 +20,14 @@ from mlops_assets.assets.models.workbench import (
     EVALUATION,
     bundle_of,
     held_out_rows,
+    intact_scorer_at,
     manifest_at,
     place,
-    scorer_at,
     shared,
     training_rows,
 )
 from mlops_assets.contracts import Arm, Evaluation, UseCase, to_json
+from mlops_assets.ml.card_facts import CALIBRATION
 from mlops_assets.ml.evaluation import evaluate, with_server
 from mlops_assets.ml.gates import GATES
 from mlops_assets.ml.plots import calibration_plot
@@ -67,10 +68,12 @@ def build_evaluation(use_case: UseCase) -> dg.AssetsDefinition:
         held_out = held_out_rows(artifacts, use_case, cutoff)
         shown = on_held_out(use_case, artifacts, registry, cutoff, held_out)
         result = in_server(use_case, artifacts, feature_store, probe, cutoff, held_out, shown, not config.dry_run)
-        artifacts.put(f"{place(use_case, 'evaluation', cutoff)}/{EVALUATION}", to_json(result).encode())
+        calibration = calibration_plot(held_out["score"].to_numpy(), held_out[use_case.label].to_numpy())
+        files = {EVALUATION: to_json(result).encode(), CALIBRATION: calibration}
+        artifacts.put_all(place(use_case, "evaluation", cutoff), files)
         tracked = experiment_tracking.run(context)
         tracked.log_metrics({f"held_out_{name}": value for name, value in result.metrics.items()})
-        return dg.MaterializeResult(metadata=metadata_of(use_case, result, held_out), check_results=checks_of(result))
+        return dg.MaterializeResult(metadata=metadata_of(result, calibration), check_results=checks_of(result))
 
     return evaluation
 
@@ -80,12 +83,13 @@ def on_held_out(
 ) -> Evaluation:
     """The evaluation of the model on ``held_out``, against the present champion."""
     champion = registry.by_alias(use_case.name, Arm.CHAMPION)
+    released = intact_scorer_at(artifacts, use_case, cutoff)
     fitted = training_rows(artifacts, use_case, cutoff)
     fitted = fitted[fitted["day"] < held_out["day"].min()]
     return evaluate(
         held_out,
         held_out["score"].to_numpy(),
-        scorer_at(artifacts, use_case, cutoff).score(held_out),
+        released.score(held_out) if released else None,
         label=use_case.label,
         gates=use_case.gates,
         model_digest=manifest_at(artifacts, use_case, cutoff).model_digest,
@@ -108,19 +112,18 @@ def in_server(
     enforced: bool,
 ) -> Evaluation:
     """The evaluation with what the real server says: ten of the rows, asked again and computed beside it."""
-    scorer, bundle = scorer_at(artifacts, use_case, cutoff), bundle_of(artifacts, use_case, cutoff)
-    rows = rows_to_ask(use_case, scorer.signature, held_out, ROWS_ASKED)
+    scorer, bundle = intact_scorer_at(artifacts, use_case, cutoff), bundle_of(artifacts, use_case, cutoff)
+    rows = rows_to_ask(use_case, scorer.signature, held_out, ROWS_ASKED) if scorer else []
     for _ in range(ATTEMPTS):
         answers = probe.ask(use_case, bundle, shown.model_digest, rows)
-        offline = offline_scores(scorer, feature_store, rows)
+        offline = offline_scores(scorer, feature_store, rows) if scorer else []
         if list(answers.scores) == offline or answers.problem:
             break
     return with_server(shown, answers, offline, use_case.gates, enforced=enforced)
 
 
-def metadata_of(use_case: UseCase, result: Evaluation, held_out: pd.DataFrame) -> dict[str, object]:
+def metadata_of(result: Evaluation, calibration: bytes) -> dict[str, object]:
     """What Dagster shows of an evaluation."""
-    calibration = calibration_plot(held_out["score"].to_numpy(), held_out[use_case.label].to_numpy())
     return {
         **plain(result.metrics),
         "rows": result.rows,
