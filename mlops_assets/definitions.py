@@ -19,11 +19,11 @@ from mlops_assets.assets.releases import build_releases
 from mlops_assets.assets.remediation import build_remediation
 from mlops_assets.assets.training import build_training
 from mlops_assets.automation.feed import feed_sensor
-from mlops_assets.automation.jobs import TRAIN, domain_jobs, use_case_jobs
+from mlops_assets.automation.jobs import TRAIN, UPKEEP, domain_jobs, use_case_jobs
 from mlops_assets.automation.mlflow_status import mlflow_status_sensors
 from mlops_assets.automation.release import release_sensor
 from mlops_assets.automation.remediation import remediation_sensor
-from mlops_assets.automation.schedules import training_schedule
+from mlops_assets.automation.schedules import training_schedule, upkeep_schedule
 from mlops_assets.contracts import UseCase
 from mlops_assets.resources.parts import deployed_resources
 
@@ -46,10 +46,11 @@ def build_defs(
     first = [jobs[use_case.name][TRAIN] for use_case in use_cases]
     sensors = [feed_sensor(d, tuple(use_cases), chosen, [*landing[d.name].values(), *first]) for d in domains]
     sensors += [make(u, chosen, jobs[u.name]) for u in use_cases for make in (remediation_sensor, release_sensor)]
+    schedules = [training_schedule(use_case, jobs[use_case.name][TRAIN]) for use_case in use_cases]
     return dg.Definitions(
         assets=govern([*shared, *own], [*domains, *use_cases]),
         jobs=[job for named in (*landing.values(), *jobs.values()) for job in named.values()],
-        schedules=[training_schedule(use_case, jobs[use_case.name][TRAIN]) for use_case in use_cases],
+        schedules=schedules + [upkeep_schedule(domain, landing[domain.name][UPKEEP]) for domain in domains],
         sensors=sensors + mlflow_status_sensors(chosen.sensor_seconds),
         resources={**deployed_resources(lambda: chosen), **(resources or {})},
         executor=dg.in_process_executor,

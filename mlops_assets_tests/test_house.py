@@ -19,7 +19,7 @@ from mlops_assets.use_cases import USE_CASES
 MODULES = sorted((ROOT / "mlops_assets").rglob("*.py")) + sorted((ROOT / "feature_repo").rglob("*.py"))
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 ROOMS_WITHOUT_NAMES = {"utils", "helpers", "common", "misc", "base"}
-UNPARTITIONED = {"flights/datasets/aircraft", "flights/datasets/airports"}
+UNPARTITIONED = {f"flights/datasets/{name}" for name in ("aircraft", "airports", "upkeep")}
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

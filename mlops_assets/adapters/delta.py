@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from mlops_assets.adapters.delta_upkeep import LOG
 from mlops_assets.adapters.frames import DAY, arrow_schema, by_day, fit, settled
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def create(path: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
         return
     try:
         partition = [DAY] if partitioned else None
-        DeltaTable.create(path, arrow_schema(rows), mode="ignore", partition_by=partition)
+        DeltaTable.create(path, arrow_schema(rows), mode="ignore", partition_by=partition, configuration=LOG)
     except CommitFailedError:
         if not exists(path):
             raise

@@ -41,7 +41,7 @@ class Deployment:
     @cached_property
     def tables(self) -> Tables:
         """Delta tables."""
-        return DeltaTables(self.settings.tables)
+        return DeltaTables(self.settings.tables, self.settings.retention_hours)
 
     @cached_property
     def feature_store(self) -> FeatureStore:

@@ -57,6 +57,10 @@ class MemoryRegistry(Registry):
         self._models.setdefault(name, RegisteredModel(name=name))
         return added
 
+    def models(self) -> list[str]:
+        """As in Registry."""
+        return sorted(self._models)
+
     def model(self, name: str) -> RegisteredModel:
         """As in Registry."""
         return self._models.get(name, RegisteredModel(name=name))

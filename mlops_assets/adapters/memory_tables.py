@@ -3,7 +3,8 @@
 Here: ``MemoryTables``. Belongs here: nothing else. Does not: promises of its own (``adapters.tables``).
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,7 @@ from mlops_assets.adapters.frames import (
     settled,
     untouched,
 )
-from mlops_assets.adapters.tables import Make, Tables
+from mlops_assets.adapters.tables import RETENTION_HOURS, Make, Tables
 from mlops_assets.contracts import TableVersion
 
 
@@ -30,6 +31,8 @@ class MemoryTables(Tables):
 
     def __init__(self) -> None:
         self._versions: dict[str, list[tuple[pd.DataFrame, dict[str, str]]]] = {}
+        self._written_at: dict[str, list[float]] = {}
+        self._gone: set[tuple[str, int]] = set()
         self._daily: dict[str, bool] = {}
 
     def replace(
@@ -65,6 +68,7 @@ class MemoryTables(Tables):
         parts = [part for part in (kept, rows) if len(part)] or [rows]
         merged = settled(pd.concat(parts, ignore_index=True).reindex(columns=list(rows.columns)))
         versions.append((by_day(merged) if daily else merged, dict(commit)))
+        self._written_at.setdefault(table, [time.time()]).append(time.time())
         return described(table, len(versions) - 1, rows, days)
 
     def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
@@ -87,7 +91,7 @@ class MemoryTables(Tables):
     ) -> pd.DataFrame:
         """As in Tables."""
         versions = self._versions.get(table, [])
-        if not versions or (version is not None and not 0 <= version < len(versions)):
+        if not versions or (version is not None and not self.is_whole(table, version)):
             raise TableMissing(missing(table, version))
         frame = versions[-1 if version is None else version][0]
         frame = frame[frame[DAY] >= first_day] if first_day else frame
@@ -114,3 +118,26 @@ class MemoryTables(Tables):
         written = enumerate(self._versions.get(table, []))
         commits: list[Mapping[str, Any]] = [{"version": n, **commit} for n, (_, commit) in written]
         return commits[::-1][:limit]
+
+    def names(self) -> list[str]:
+        """As in Tables."""
+        return sorted(self._versions)
+
+    def compact(self, table: str) -> int:
+        """As in Tables; there are no files."""
+        del table
+        return 0
+
+    def vacuum(self, table: str, keep: Collection[int], older_than_hours: int | None = None) -> int:
+        """As in Tables."""
+        hours = RETENTION_HOURS if older_than_hours is None else older_than_hours
+        # A version became unneeded when the next one was written.
+        superseded = enumerate(self._written_at[table][1:])
+        old = {(table, version) for version, at in superseded if at <= time.time() - hours * 3600}
+        doomed = old - self._gone - {(table, version) for version in keep}
+        self._gone |= doomed
+        return len(doomed)
+
+    def is_whole(self, table: str, version: int) -> bool:
+        """As in Tables."""
+        return 0 <= version < len(self._versions.get(table, ())) and (table, version) not in self._gone

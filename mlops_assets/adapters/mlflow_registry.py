@@ -81,6 +81,16 @@ class MlflowRegistry(Registry):
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
 
+    def models(self) -> list[str]:
+        """As in Registry."""
+        with answers(self.tracking_uri) as client:
+            page = client.search_registered_models()
+            found = list(page)
+            while page.token:
+                page = client.search_registered_models(page_token=page.token)
+                found.extend(page)
+        return sorted(model.name for model in found)
+
     def model(self, name: str) -> RegisteredModel:
         """As in Registry."""
         from mlflow.exceptions import MlflowException

@@ -86,6 +86,10 @@ class Registry(ABC):
         """Write the files first, the version last, so that a version never lacks its files."""
 
     @abstractmethod
+    def models(self) -> list[str]:
+        """The names of all registered models, in order."""
+
+    @abstractmethod
     def model(self, name: str) -> RegisteredModel:
         """Aliases and tags of a model; both empty for a model nobody registered."""
 

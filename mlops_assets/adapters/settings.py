@@ -45,6 +45,9 @@ class Settings:
     (a folder, ssh://, s3://, gs://, azure://, http://: the cloud ones need DVC's plugin of that name)."""
     tables_folder: Path | None = None
     """MLOPS_TABLES: folder of the Delta tables, when it is not the one in the state folder."""
+    retention_hours: int = 168
+    """MLOPS_RETENTION_HOURS: how long the files of old table versions are kept after the last version that needs them;
+    longer than any run takes. Those that a registered model was made from are kept for good."""
     sample: bool = False
     """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
 
@@ -109,6 +112,7 @@ class Settings:
             feed_from=read("MLOPS_FEED_FROM"),
             data_remote=_remote(read("MLOPS_DATA_REMOTE")),
             tables_folder=Path(read("MLOPS_TABLES", "")).resolve() if read("MLOPS_TABLES") else None,
+            retention_hours=int(read("MLOPS_RETENTION_HOURS", str(cls.retention_hours))),
             sample=sample,
         )
 

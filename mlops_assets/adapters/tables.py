@@ -12,13 +12,13 @@ one is told by Delta that its snapshot is old, and tries again.
 
 import abc
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mlops_assets.adapters import delta
+from mlops_assets.adapters import delta, delta_upkeep
 from mlops_assets.adapters.conflicts import retried
 from mlops_assets.adapters.delta_scan import Span, scan
 from mlops_assets.adapters.frames import (
@@ -44,6 +44,8 @@ __all__ = ["DeltaTables", "Make", "TableMismatch", "TableMissing", "Tables"]
 
 DAYS_AT_ONCE = 92
 """Days that a comparison holds in memory: a quarter of the biggest table takes some 50 MB."""
+RETENTION_HOURS = 168
+"""A week: longer than any run, and a night's vacuum can be looked into before what it left is gone too."""
 Make = Callable[[pd.DataFrame], pd.DataFrame]
 """From the rows that a table holds for some days to those that it shall hold."""
 
@@ -120,12 +122,33 @@ class Tables(abc.ABC):
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """What each version was written with, newest first: ``version`` and the entries of ``commit``."""
 
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """Every table, in order."""
+
+    @abc.abstractmethod
+    def compact(self, table: str) -> int:
+        """Merge the small files of each day, no row changes; returns how many went into larger ones."""
+
+    @abc.abstractmethod
+    def vacuum(self, table: str, keep: Collection[int], older_than_hours: int | None = None) -> int:
+        """Delete what only old versions need, but for those to keep; returns how many files (or versions) that were.
+
+        What became unneeded less than so many hours ago stays (None: the deployment's retention). A deleted version is
+        missing from then on. A version to keep that is not there keeps nothing and is no error.
+        """
+
+    @abc.abstractmethod
+    def is_whole(self, table: str, version: int) -> bool:
+        """True when that version can be read: the table, its log and every file are there."""
+
 
 class DeltaTables(Tables):
     """Delta Lake tables in folders under one root, through deltalake (no Spark, no DuckDB extension)."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, retention_hours: int = RETENTION_HOURS) -> None:
         self._root = str(root)
+        self._retention_hours = retention_hours
 
     def replace(
         self, table: str, frame: pd.DataFrame, days: Sequence[str] | None, commit: Mapping[str, str]
@@ -214,6 +237,28 @@ class DeltaTables(Tables):
     def commits(self, table: str, limit: int | None = None) -> list[Mapping[str, Any]]:
         """As in Tables; with Delta's own entries (``timestamp``, ``operationMetrics``) beside them."""
         return list(self._open(table).history(limit)) if delta.exists(self._path(table)) else []
+
+    def names(self) -> list[str]:
+        """As in Tables."""
+        logs = Path(self._root).rglob("_delta_log")
+        return sorted(log.parent.relative_to(self._root).as_posix() for log in logs)
+
+    def compact(self, table: str) -> int:
+        """As in Tables."""
+        return retried(lambda: delta_upkeep.compact(self._open(table)))
+
+    def vacuum(self, table: str, keep: Collection[int], older_than_hours: int | None = None) -> int:
+        """As in Tables; a table that was made before the log was kept for good gets that setting."""
+        hours = self._retention_hours if older_than_hours is None else older_than_hours
+        retried(lambda: delta_upkeep.keep_log(self._open(table)))
+        return retried(lambda: delta_upkeep.vacuum(self._open(table), keep, hours))
+
+    def is_whole(self, table: str, version: int) -> bool:
+        """As in Tables; from the log and the folder, no file is read."""
+        try:
+            return delta_upkeep.is_whole(self._open(table, version))
+        except TableMissing:
+            return False
 
     def _path(self, table: str) -> str:
         return f"{self._root}/{table}"

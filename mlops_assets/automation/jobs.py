@@ -22,16 +22,17 @@ from mlops_assets.assets.datasets import STATIC_DATASETS
 from mlops_assets.assets.training import ROWS_ARE_CURRENT
 from mlops_assets.contracts import Domain, UseCase
 
-STATIC, HISTORY, DAY = "static", "history", "day"
+STATIC, HISTORY, DAY, UPKEEP = "static", "history", "day", "upkeep"
 TRAIN, RETRAIN, CANARY, CONCLUDE = "train", "retrain", "canary", "conclude"
 ROLL_BACK, HOLD = "rollback", "quarantine"
 
 
 def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any]:
-    """The jobs that land data: the static tables once, history as a range, then one wide run a day."""
+    """The jobs that land data: the static tables once, history as a range, then one wide run a day; and the upkeep."""
     static = [key(domain, DATASETS, name) for name in STATIC_DATASETS]
+    upkeep = [key(domain, DATASETS, "upkeep")]
     landed = dg.AssetSelection.groups(f"{domain.name}/{DATASETS}", f"{domain.name}/{FEATURES}")
-    landed -= dg.AssetSelection.assets(*static)
+    landed -= dg.AssetSelection.assets(*static, *upkeep)
     judged = [f"{use_case.name}/{MONITORING}" for use_case in use_cases]
     deployments = [key(use_case, RELEASES, "deployment") for use_case in use_cases]
     daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments)
@@ -41,6 +42,7 @@ def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any
         STATIC: dg.define_asset_job(automation(domain, STATIC), selection=static),
         HISTORY: dg.define_asset_job(automation(domain, HISTORY), landed),
         DAY: dg.define_asset_job(automation(domain, DAY), daily),
+        UPKEEP: dg.define_asset_job(automation(domain, UPKEEP), selection=upkeep),
     }
 
 

@@ -1,9 +1,10 @@
-"""The schedule that trains a challenger whatever drift says.
+"""The schedules: a challenger trained whatever drift says, and the nightly upkeep of the tables.
 
-Here: training by the calendar. Belongs here: triggers that look at a clock. Does not: triggers that look at data.
+Here: training by the calendar, upkeep. Belongs here: triggers that look at a clock. Does not: triggers that look at
+data.
 
-Cron looks at the wall, the use case's calendar may be a replay: the schedule looks every morning and asks whether the
-newest version is as old, in days of the calendar, as ``monitoring.retrain_every_days`` allows.
+Cron looks at the wall, the use case's calendar may be a replay: the training schedule looks every morning and asks
+whether the newest version is as old, in days of the calendar, as ``monitoring.retrain_every_days`` allows.
 """
 
 from datetime import date
@@ -13,7 +14,7 @@ import dagster as dg
 
 from mlops_assets.assets.address import DATASETS, MODELS, automation, key
 from mlops_assets.automation.walk import last_day
-from mlops_assets.contracts import UseCase
+from mlops_assets.contracts import Domain, UseCase
 
 
 def training_schedule(use_case: UseCase, job: Any) -> dg.ScheduleDefinition:
@@ -38,3 +39,15 @@ def training_schedule(use_case: UseCase, job: Any) -> dg.ScheduleDefinition:
         return dg.RunRequest(run_key=f"{use_case.name}/calendar/{landed}", partition_key=landed)
 
     return calendar
+
+
+def upkeep_schedule(domain: Domain, job: Any) -> dg.ScheduleDefinition:
+    """Every night: merge small files and delete old versions, in the hours in which nobody flies."""
+    return dg.ScheduleDefinition(
+        name=automation(domain, "nightly"),
+        job=job,
+        cron_schedule="30 3 * * *",
+        execution_timezone=domain.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Keeps the tables small: merges files, deletes old versions that no registered model needs.",
+    )

@@ -5,6 +5,7 @@ Belongs here: printing facts. Does not: changing anything (``cli.operate``).
 
 import click
 
+from mlops_assets.cli.deployment import deployment
 from mlops_assets.contracts import to_json, to_plain
 from mlops_assets.use_cases import USE_CASES
 
@@ -22,15 +23,14 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @MODEL
 def status(model: str) -> None:
     """What runs, and what answers."""
-    from mlops_assets.adapters.deployment import Deployment
     from mlops_assets.adapters.services import services_status
 
-    deployment = Deployment()
-    for service in services_status(deployment.settings):
+    here = deployment()
+    for service in services_status(here.settings):
         click.echo(f"{service.name:<10} {service.url:<28} {'answers' if service.answers else 'silent'}")
-    if not all(service.answers for service in services_status(deployment.settings)):
+    if not all(service.answers for service in services_status(here.settings)):
         raise SystemExit(1)
-    server = deployment.endpoint.status(model)
+    server = here.endpoint.status(model)
     for arm in server.arms:
         click.echo(f"{arm.arm:<10} version {arm.version}  {arm.basis_points / 100:.0f} %  {arm.digest}")
     for problem in server.problems:
@@ -42,9 +42,8 @@ def status(model: str) -> None:
 @JSON
 def history(model: str, as_json: bool) -> None:
     """The promotion history: who made which version what, when, on what evidence."""
-    from mlops_assets.adapters.deployment import Deployment
 
-    lines = Deployment().promotions.all(model)
+    lines = deployment().promotions.all(model)
     if as_json:
         click.echo(to_json([to_plain(line) for line in lines]))
         return
@@ -59,17 +58,16 @@ def history(model: str, as_json: bool) -> None:
 @JSON
 def lineage(version: int, model: str, as_json: bool) -> None:
     """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests."""
-    from mlops_assets.adapters.deployment import Deployment
     from mlops_assets.adapters.documents import evaluation_of, manifest_of, training_set_of
     from mlops_assets.ml.lineage import lineage_of, lineage_text
 
-    deployment = Deployment()
-    registry = deployment.registry
+    here = deployment()
+    registry = here.registry
     facts = lineage_of(
         registry.version(model, version),
         manifest_of(registry, model, version),
         training_set_of(registry, model, version),
         evaluation_of(registry, model, version),
-        deployment.promotions.all(model),
+        here.promotions.all(model),
     )
     click.echo(to_json(facts) if as_json else lineage_text(facts))

@@ -5,6 +5,7 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.deployment import Door
 from mlops_assets.cli.look import history, lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
@@ -13,7 +14,7 @@ from mlops_assets.cli.run import serve, stop, up
 from mlops_assets.cli.sample import sample
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 

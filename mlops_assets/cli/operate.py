@@ -4,12 +4,18 @@ Belongs here: a person's recorded intervention. Does not: how an arm moves (``ad
 """
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import click
 
+from mlops_assets.cli.deployment import deployment
 from mlops_assets.cli.look import MODEL
 from mlops_assets.contracts import Arm, Transition
 from mlops_assets.use_cases import use_case as find_use_case
+
+if TYPE_CHECKING:
+    from mlops_assets.adapters.deployment import Deployment
+    from mlops_assets.adapters.releases import Cause
 
 BY = click.option("--by", required=True, help="Your name, for the record.")
 REASON = click.option("--reason", required=True, help="Why, for the record.")
@@ -46,33 +52,29 @@ def override(version: int, model: str, by: str, reason: str, day: str | None) ->
 @click.option("--to", "to_version", type=int, help="Version to go back to; the previous champion when not given.")
 def rollback(model: str, by: str, reason: str, day: str | None, to_version: int | None) -> None:
     """Roll the champion back, and wait until the server answers with the old digest."""
-    from mlops_assets.adapters.deployment import Deployment
-
-    deployment = Deployment()
-    cause = _cause("rollback", deployment, model, by, reason, day)
-    line = deployment.releases.roll_back(model, cause=cause, to_version=to_version)
-    deployment.endpoint.nudge()
-    deployment.endpoint.wait_for(model, Arm.CHAMPION, line.digest, timeout=60)
+    here = deployment()
+    cause = _cause("rollback", here, model, by, reason, day)
+    line = here.releases.roll_back(model, cause=cause, to_version=to_version)
+    here.endpoint.nudge()
+    here.endpoint.wait_for(model, Arm.CHAMPION, line.digest, timeout=60)
     _print(line)
 
 
 def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | None) -> Transition:
-    from mlops_assets.adapters.deployment import Deployment
-
-    deployment = Deployment()
-    cause = _cause(f"override/{version}/{arm}", deployment, model, by, reason, day)
+    here = deployment()
+    cause = _cause(f"override/{version}/{arm}", here, model, by, reason, day)
     share = find_use_case(model).release.canary_basis_points if arm is Arm.CANARY else 0
-    digest = deployment.registry.version(model, version).digest
-    line = deployment.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
-    deployment.endpoint.nudge()
+    digest = here.registry.version(model, version).digest
+    line = here.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
+    here.endpoint.nudge()
     return line
 
 
-def _cause(what: str, deployment, model: str, by: str, reason: str, day: str | None):
+def _cause(what: str, here: "Deployment", model: str, by: str, reason: str, day: str | None) -> "Cause":
     from mlops_assets.adapters.releases import Cause
 
     domain = find_use_case(model).domain
-    landed = deployment.tables.days(f"{domain.name}/datasets/flights")
+    landed = here.tables.days(f"{domain.name}/datasets/flights")
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
     day = day or (landed[-1] if landed else domain.first_day)
     return Cause(id=f"operator/{what}/{now}", day=day, by=f"operator:{by}", reason=reason)

@@ -9,6 +9,7 @@ import warnings
 
 import click
 
+from mlops_assets.cli.deployment import deployment
 from mlops_assets.cli.look import JSON, MODEL
 from mlops_assets.contracts import to_json, to_plain
 
@@ -26,18 +27,14 @@ def reproduce(version: int, model: str, from_tables: bool, threads: int, as_json
     says when not set); with --from-tables the Delta tables (MLOPS_STATE or MLOPS_TABLES) in place of the remote.
     Exit code 0 when training set and model are identical, else 1.
     """
-    from mlops_assets.adapters.deployment import Deployment
     from mlops_assets.adapters.reproduction import from_deployed_tables, from_remote
     from mlops_assets.adapters.reproduction import reproduce as train_again
     from mlops_assets.ml.reproduction import reproduction_text
 
     warnings.simplefilter("ignore")
-    deployment = Deployment()
-    rows = (from_deployed_tables if from_tables else from_remote)(deployment.settings)
-    try:
-        told = train_again(deployment.registry, deployment.feature_store, rows, model, version, threads)
-    except (LookupError, ValueError, ConnectionError, RuntimeError) as error:
-        raise click.ClickException(str(error.args[0] if error.args else error)) from error
+    here = deployment()
+    rows = (from_deployed_tables if from_tables else from_remote)(here.settings)
+    told = train_again(here.registry, here.feature_store, rows, model, version, threads)
     plain = {**to_plain(told), "identical": told.identical}
     click.echo(to_json(plain) if as_json else reproduction_text(told))
     sys.exit(0 if told.identical else 1)

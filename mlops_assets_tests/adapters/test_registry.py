@@ -112,6 +112,13 @@ def test_a_registered_version_tells_everything_it_was_given(house: House) -> Non
     assert house.registry.by_digest(house.name, version.digest) == version
 
 
+def test_every_registered_model_is_named(house: House) -> None:
+    assert house.name not in house.registry.models()
+    house.register()
+    assert house.name in house.registry.models()
+    assert house.registry.models() == sorted(house.registry.models())
+
+
 def test_registering_the_same_digest_with_the_same_run_again_gives_the_same_version(house: House) -> None:
     run_id = house.start_run()
     assert house.register(run_id=run_id) == house.register(run_id=run_id)

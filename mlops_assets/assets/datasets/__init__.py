@@ -13,6 +13,7 @@ from mlops_assets.assets.datasets.landing import landing_asset
 from mlops_assets.assets.datasets.quarantine import quarantine_asset
 from mlops_assets.assets.datasets.schemas import schema
 from mlops_assets.assets.datasets.static import STATIC_DATASETS, static_dataset
+from mlops_assets.assets.datasets.upkeep import upkeep_asset
 from mlops_assets.contracts import Domain
 
 __all__ = ["DAILY_DATASETS", "STATIC_DATASETS", "build_datasets", "schema"]
@@ -22,4 +23,5 @@ def build_datasets(domain: Domain) -> list[Any]:
     """The dataset assets of a domain, and their checks."""
     daily = [daily_dataset(domain, name) for name in DAILY_DATASETS]
     static = [static_dataset(domain, name) for name in STATIC_DATASETS]
-    return [landing_asset(domain), *daily, *static, quarantine_asset(domain), *dataset_checks(domain)]
+    kept = [quarantine_asset(domain), upkeep_asset(domain)]
+    return [landing_asset(domain), *daily, *static, *kept, *dataset_checks(domain)]

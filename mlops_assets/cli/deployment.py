@@ -1,0 +1,51 @@
+"""The deployment that a command is about, and what a person is told when it says no.
+
+Here: ``deployment``, ``Door``. Belongs here: what every command needs before and after its own work. Does not: a
+command.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from mlops_assets.adapters.deployment import Deployment
+
+
+def deployment() -> "Deployment":
+    """The environment's deployment, or the one that the caller of ``main`` hands in as click's object."""
+    from mlops_assets.adapters.deployment import Deployment
+
+    return click.get_current_context().obj or Deployment()
+
+
+class Door(click.Group):
+    """A group whose commands answer a refusal with its reason, not with a traceback; anything else is a bug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(error, _refusals()):
+                raise click.ClickException(str(error)) from error
+            raise
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What the adapters raise when a person has to do something."""
+    from mlops_assets.adapters import content_store, endpoint, registry, releases, reproduction, services
+
+    return (
+        content_store.ContentDamaged,
+        content_store.ContentMissing,
+        endpoint.EndpointDown,
+        endpoint.EndpointTimeout,
+        registry.RegistryCorrupt,
+        registry.RegistryUnavailable,
+        registry.VersionMissing,
+        releases.ChampionChanged,
+        releases.DigestMismatch,
+        releases.NothingToRollBackTo,
+        reproduction.NotReproducible,
+        services.ServiceFailed,
+    )

@@ -1,0 +1,64 @@
+"""An operator's commands: each moves what it says, and leaves a line with name and reason."""
+
+from mlops_assets.contracts import Arm
+from mlops_assets.ml.bundles import bundle_digest
+from mlops_assets_tests.cli.conftest import deployment_of, settings_of, typed_into
+from mlops_assets_tests.conftest import FIRST, LIVE, enthrone
+
+MODEL = "arrival_delay"
+WHO = ("--by", "ann", "--reason", "to see")
+
+
+def another(twins):
+    """A second version, of other bytes."""
+    bundle = {"model.txt": b"tree\n", "signature.json": b"{}"}
+    return twins.memory.registry.register(MODEL, "run-2", bundle, {}, bundle_digest(bundle), {"cutoff_day": FIRST})
+
+
+def test_promote_makes_the_version_champion_on_record(lived, acts):
+    version = another(lived)
+    result = acts("promote", version.version, *WHO)
+    assert result.exit_code == 0, result.output
+    assert f"version {version.version}  override: - -> champion" in result.stdout
+    (line,) = [line for line in lived.promotions.all(MODEL) if line.kind == "override"]
+    assert (line.by, line.reason, line.day) == ("operator:ann", "to see", LIVE[-1])
+    assert lived.memory.registry.by_alias(MODEL, Arm.CHAMPION).version == version.version
+
+
+def test_override_puts_the_version_into_its_canary_with_its_share(lived, acts):
+    version = another(lived)
+    result = acts("override", version.version, *WHO, "--day", LIVE[0])
+    assert result.exit_code == 0, result.output
+    held = lived.promotions.arms(MODEL)
+    assert held[Arm.CANARY].version == version.version
+    assert held[Arm.CHAMPION].version == 1
+    assert lived.promotions.all(MODEL)[-1].day == LIVE[0]
+    assert lived.endpoint.status(MODEL).arm(Arm.CANARY).basis_points == 2000
+
+
+def test_rollback_goes_back_and_waits_for_the_server(lived, tmp_path):
+    enthrone(lived, FIRST)
+    mlops = typed_into(deployment_of(lived, settings_of(tmp_path)))
+    result = mlops("rollback", *WHO)
+    assert result.exit_code == 0, result.output
+    first = lived.memory.registry.version(MODEL, 1)
+    assert lived.promotions.arms(MODEL)[Arm.CHAMPION].version == 1
+    assert lived.endpoint.status(MODEL).arm(Arm.CHAMPION).digest == first.digest
+    moved = {line.kind: line.version for line in lived.promotions.all(MODEL) if line.by == "operator:ann"}
+    assert moved == {"rolled_back": 2, "restored": 1}
+
+
+def test_rollback_without_an_earlier_champion_is_refused(acts, lived):
+    before = lived.promotions.all(MODEL)
+    result = acts("rollback", *WHO)
+    assert result.exit_code == 1
+    assert "Error" in result.stderr
+    assert lived.promotions.all(MODEL) == before
+
+
+def test_nobody_moves_a_version_without_name_and_reason(acts, lived):
+    before = lived.promotions.all(MODEL)
+    for command in (("promote", 1), ("override", 1), ("rollback",)):
+        for half in (WHO[:2], WHO[2:]):
+            assert acts(*command, *half).exit_code == 2
+    assert lived.promotions.all(MODEL) == before
