@@ -14,8 +14,9 @@ import numpy as np
 
 from mlops_assets.contracts import Training
 from mlops_assets.ml.bundles import EngineName, ModelFeature
-from mlops_assets.ml.families import Choice, Words
+from mlops_assets.ml.families import Choice, Range, Words
 from mlops_assets.ml.matrices import Rows
+from mlops_assets.ml.metrics import log_losses
 
 DETERMINISM: Mapping[str, Any] = {
     "deterministic": True,
@@ -50,10 +51,15 @@ class BoostedTrees:
         "seed": 7,
     }
     """LightGBM's own where the search begins, but for the learning rate (0.1)."""
-    searched: tuple[str, ...] = (
-        "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "lambda_l2",
-        "cat_smooth",
-    )  # fmt: skip
+    space: Mapping[str, Range] = {
+        "learning_rate": Range(0.02, 0.1),
+        "num_leaves": Range(15, 127, whole=True),
+        "min_data_in_leaf": Range(50, 2000, whole=True),
+        "feature_fraction": Range(0.2, 1.0, log=False),
+        "bagging_fraction": Range(0.4, 1.0, log=False),
+        "lambda_l2": Range(0.1, 100.0),
+        "cat_smooth": Range(1.0, 200.0),
+    }
 
     def recorded(self, training: Training) -> Mapping[str, Any]:
         """As in Family."""
@@ -70,11 +76,12 @@ class BoostedTrees:
         data = _dataset(fitted, features, params)
         history: dict[str, Any] = {}
         booster = lightgbm.train(
-            {**params, "metric": "binary_logloss"},
+            {**params, "metric": "none"},
             data,
             num_boost_round=training.rounds,
             valid_sets=[data.create_valid(held_out.matrix, held_out.labels)],
             valid_names=["held_out"],
+            feval=_log_loss,
             callbacks=[
                 lightgbm.early_stopping(training.early_stopping_rounds, verbose=False),
                 lightgbm.record_evaluation(history),
@@ -82,7 +89,7 @@ class BoostedTrees:
         )
         trees = booster.best_iteration
         scores = np.asarray(booster.predict(held_out.matrix, num_iteration=trees))
-        return Choice(scores=scores, trees=trees, curve=tuple(history["held_out"]["binary_logloss"]))
+        return Choice(scores=scores, trees=trees, curve=tuple(history["held_out"]["log_loss"]))
 
     def fit(self, rows: Rows, features: Sequence[ModelFeature], training: Training, trees: int, threads: int) -> bytes:
         """As in Family."""
@@ -91,18 +98,6 @@ class BoostedTrees:
         params = _params(training, threads)
         booster = lightgbm.train(params, _dataset(rows, features, params), num_boost_round=trees)
         return canonical_text(booster.model_to_string())
-
-    def suggest(self, trial: Any) -> Mapping[str, Any]:
-        """As in Family."""
-        return {
-            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.1, log=True),
-            "num_leaves": trial.suggest_int("num_leaves", 15, 127, log=True),
-            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 50, 2000, log=True),
-            "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
-            "bagging_fraction": trial.suggest_float("bagging_fraction", 0.4, 1.0),
-            "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
-            "cat_smooth": trial.suggest_float("cat_smooth", 1.0, 200.0, log=True),
-        }
 
 
 class BoosterEngine:
@@ -127,6 +122,11 @@ def canonical_text(model_text: str) -> bytes:
     """LightGBM's text without the one line that tells how many threads the machine had."""
     lines = model_text.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("[num_threads:")).encode()
+
+
+def _log_loss(scores: np.ndarray, data: Any) -> tuple[str, float, bool]:
+    """Our own: LightGBM's sums over threads, so its last bits, and by them the number of trees, depend on how many."""
+    return "log_loss", float(log_losses(scores, data.get_label()).mean()), False
 
 
 def _params(training: Training, threads: int) -> dict[str, Any]:

@@ -35,6 +35,17 @@ class Choice:
     """Log-loss on the held-out rows after each step of the fit."""
 
 
+@dataclass(frozen=True)
+class Range:
+    """Where a search may look for one parameter."""
+
+    low: float
+    high: float
+    log: bool = True
+    whole: bool = False
+    """Integers only."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Words:
     """What a card says of a family."""
@@ -60,8 +71,8 @@ class Family(Protocol):
     words: Words
     defaults: Mapping[str, Any]
     """Parameters where the use case, whose family is another, has none, and where a search begins."""
-    searched: tuple[str, ...]
-    """The parameters that ``suggest`` asks for."""
+    space: Mapping[str, Range]
+    """What a search may try."""
 
     def recorded(self, training: Training) -> Mapping[str, Any]:
         """Every parameter that decides the bytes, for the manifest."""
@@ -75,10 +86,6 @@ class Family(Protocol):
 
     def fit(self, rows: Rows, features: Sequence[ModelFeature], training: Training, trees: int, threads: int) -> bytes:
         """The content of the model's file, fitted on all the rows."""
-        ...
-
-    def suggest(self, trial: Any) -> Mapping[str, Any]:
-        """Parameters to try next, asked of an Optuna trial: the family's search space."""
         ...
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from mlops_assets.contracts import Training
 from mlops_assets.ml.bundles import EngineName, ModelFeature
-from mlops_assets.ml.families import Choice, Words
+from mlops_assets.ml.families import Choice, Range, Words
 from mlops_assets.ml.matrices import Rows
 from mlops_assets.ml.metrics import log_losses
 from mlops_assets.ml.onnx_engine import CONTRIBUTIONS, INPUT, OnnxEngine
@@ -122,7 +122,7 @@ class Logistic:
     )
     defaults: Mapping[str, Any] = {"C": 0.01}
     """Inverse penalty. Chosen on data before July 2013: between 0.001 and 1 the log-loss moves by less than 0.001."""
-    searched: tuple[str, ...] = ("C",)
+    space: Mapping[str, Range] = {"C": Range(1e-4, 10.0)}
 
     def recorded(self, training: Training) -> Mapping[str, Any]:
         """As in Family."""
@@ -141,10 +141,6 @@ class Logistic:
         design = fit_design(rows.matrix, features)
         model = fit_coefficients(design.columns(rows.matrix), rows.labels, training.params)
         return to_onnx(design, model.coef_[0], float(model.intercept_[0]))
-
-    def suggest(self, trial: Any) -> Mapping[str, Any]:
-        """As in Family."""
-        return {"C": trial.suggest_float("C", 1e-4, 10.0, log=True)}
 
 
 def fit_coefficients(columns: np.ndarray, labels: np.ndarray, params: Mapping[str, Any]) -> Any:

@@ -32,7 +32,7 @@ from mlops_assets.ml.bundles import (
 )
 from mlops_assets.ml.calibration import apply, fit_calibrator
 from mlops_assets.ml.engines import Engine
-from mlops_assets.ml.families import Family, family_of, load_engine
+from mlops_assets.ml.families import family_of, load_engine
 from mlops_assets.ml.matrices import matrix, rows_of, with_levels
 from mlops_assets.ml.time_splits import WindowTooShort, rolling_origins, split
 
@@ -111,8 +111,8 @@ def train(
     first_features, features = with_levels(features, fitted), with_levels(features, ordered)
     unseen = rows_of(held_out, first_features, label)
     first = family.choose(rows_of(fitted, first_features, label), unseen, first_features, training, threads)
-    earlier = _scored_unseen(family, fitted, first_features, label, day, training, threads)
-    now = _Unseen(first.scores, unseen.labels, str(held_out[day].min()))
+    earlier = scored_unseen(fitted, training, features, label=label, day=day, threads=threads)
+    now = Unseen(first.scores, unseen.labels, str(held_out[day].min()))
     calibrator = _calibrate(training, [*earlier, now])
     content = family.fit(rows_of(ordered, features, label), features, training, first.trees, threads)
     engine = load_engine(family.engine, content, len(features), calibrator)
@@ -137,7 +137,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Unseen:
+class Unseen:
     """Scores of rows by a fit that had seen only earlier days."""
 
     scores: np.ndarray
@@ -145,27 +145,31 @@ class _Unseen:
     first_day: str
 
 
-def _scored_unseen(
-    family: Family,
-    fitted: pd.DataFrame,
-    features: Sequence[ModelFeature],
-    label: str,
-    day: str,
+def scored_unseen(
+    frame: pd.DataFrame,
     training: Training,
-    threads: int,
-) -> list[_Unseen]:
-    """Out-of-time scores inside the fitted rows, for a calibrator; the identity needs none and costs no fit."""
+    features: Sequence[ModelFeature],
+    *,
+    label: str,
+    day: str = "day",
+    threads: int = 0,
+) -> list[Unseen]:
+    """Out-of-time scores of the frame's last blocks of ``validation_days`` days, oldest first: for a calibrator.
+
+    One fit for each of up to CALIBRATION_FOLDS blocks; none, and no scores, when the calibration is the identity.
+    """
     if training.calibration == "identity":
         return []
-    scored = []
-    for before, after in rolling_origins(fitted, CALIBRATION_FOLDS, training.validation_days, day):
-        unseen = rows_of(after, features, label)
-        choice = family.choose(rows_of(before, features, label), unseen, features, training, threads)
-        scored.append(_Unseen(choice.scores, unseen.labels, str(after[day].min())))
+    family, scored = family_of(training.family), []
+    for before, after in rolling_origins(frame, CALIBRATION_FOLDS, training.validation_days, day):
+        known = with_levels(features, before)
+        unseen = rows_of(after, known, label)
+        choice = family.choose(rows_of(before, known, label), unseen, known, training, threads)
+        scored.append(Unseen(choice.scores, unseen.labels, str(after[day].min())))
     return scored
 
 
-def _calibrate(training: Training, unseen: Sequence[_Unseen]) -> Calibrator:
+def _calibrate(training: Training, unseen: Sequence[Unseen]) -> Calibrator:
     if not unseen:
         return IDENTITY
     scores = np.concatenate([part.scores for part in unseen])
@@ -212,9 +216,10 @@ class Scorer:
         self.signature = decode_signature(files[SIGNATURE_FILE])
         known = self.signature
         content = files[known.model_file]
-        self._engine = load_engine(known.engine, content, len(known.features), known.calibrator)
+        # The loaded model with its calibrator, for whoever has a matrix instead of a frame.
+        self.engine = load_engine(known.engine, content, len(known.features), known.calibrator)
         values = [[np.nan if value is None else value for value in row.values] for row in known.golden]
-        scores = self._engine.predict(np.array(values, dtype=np.float64))
+        scores = self.engine.predict(np.array(values, dtype=np.float64))
         if [row.score for row in known.golden] != list(scores):
             raise BrokenBundle("the loaded model does not reproduce its golden rows")
 
@@ -222,7 +227,7 @@ class Scorer:
         """Probability of the label for every row, shape (rows,). Raises MissingColumn."""
         if frame.empty:
             return np.empty(0)
-        return self._engine.predict(matrix(frame, self.signature.features))
+        return self.engine.predict(matrix(frame, self.signature.features))
 
     def contributions(self, frame: pd.DataFrame) -> np.ndarray:
         """What each feature adds to the log-odds, shape (rows, features + 1); the last column is the expected value.
@@ -230,7 +235,7 @@ class Scorer:
         Exact: TreeSHAP values of trees, coefficient times centred value of a linear model. A row sums to the engine's
         margin, before the calibrator.
         """
-        return self._engine.contributions(matrix(frame, self.signature.features))
+        return self.engine.contributions(matrix(frame, self.signature.features))
 
 
 def invert_labels(frame: pd.DataFrame, label: str, share: float, seed: int) -> pd.DataFrame:

@@ -61,8 +61,8 @@ def search(
     study = _study(storage, f"search-{digest_of(identity.encode())}")
     _forget_unfinished(study)
     while (ended := len(_ended(study))) < trials:
-        if not ended:
-            study.enqueue_trial(_own(family, training), skip_if_exists=True)
+        if not ended and not _waiting(study):
+            study.enqueue_trial(_nearest(family, training))
         study.sampler = _sampler(seed + ended)
         _try(study, family, training, ready, threads)
     found = _told(study)
@@ -118,10 +118,25 @@ def _ended(study: Any) -> list[Any]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def _own(family: Family, training: Training) -> dict[str, Any]:
-    """The parameters of the search space as they are without a search."""
+def _waiting(study: Any) -> list[Any]:
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+
+
+def _nearest(family: Family, training: Training) -> dict[str, float | int]:
+    """The present parameters as the search space knows them, for the sampler to learn from."""
     known = {**family.defaults, **training.params}
-    return {name: known[name] for name in family.searched}
+    return {name: type(known[name])(min(max(known[name], r.low), r.high)) for name, r in family.space.items()}
+
+
+def _suggested(trial: Any, family: Family) -> dict[str, float | int]:
+    return {
+        name: trial.suggest_int(name, int(r.low), int(r.high), log=r.log)
+        if r.whole
+        else trial.suggest_float(name, r.low, r.high, log=r.log)
+        for name, r in family.space.items()
+    }
 
 
 def _try(study: Any, family: Family, training: Training, folds: Sequence[_Fold], threads: int) -> None:
@@ -129,7 +144,9 @@ def _try(study: Any, family: Family, training: Training, folds: Sequence[_Fold],
 
     first = _ended(study)[:1]
     trial = study.ask()
-    tried = replace(training, params={**training.params, **family.suggest(trial)})
+    suggested = _suggested(trial, family)
+    # The first trial is the present parameters themselves, also where they lie outside the search space.
+    tried = replace(training, params={**training.params, **suggested}) if first else training
     losses: list[float] = []
     for step, fold in enumerate(folds):
         losses.append(min(family.choose(fold.fitted, fold.unseen, fold.features, tried, threads).curve))

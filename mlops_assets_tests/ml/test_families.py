@@ -68,10 +68,12 @@ def files(fitted: TrainedModel) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_bytes_do_not_depend_on_threads_or_on_the_order_of_rows(family, rows, files, threads) -> None:
+def test_the_bytes_do_not_depend_on_threads_or_on_the_order_of_rows(family, rows, fitted, files, threads) -> None:
     shuffled = rows.sample(frac=1, random_state=threads)
     again = train(shuffled, facts(family), FEATURES, **NAMES, threads=threads)
     assert bundle_of(again) == files
+    assert again.validation_log_loss == fitted.validation_log_loss
+    pd.testing.assert_frame_equal(again.held_out, fitted.held_out)
 
 
 def test_another_row_gives_another_model(family, rows, fitted) -> None:
@@ -202,7 +204,7 @@ def test_a_signature_from_before_there_were_engines_is_one_of_trees(files) -> No
 
 def test_a_search_begins_at_parameters_that_every_family_knows() -> None:
     for name in FAMILIES:
-        assert set(family_of(name).searched) <= family_of(name).defaults.keys()
+        assert family_of(name).space.keys() <= family_of(name).defaults.keys()
 
 
 def test_a_signature_survives_its_bytes(files) -> None:
