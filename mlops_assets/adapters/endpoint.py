@@ -46,9 +46,7 @@ class Endpoint(ABC):
         """What one model is answered by now."""
 
     @abstractmethod
-    def predict(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
-    ) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """One answer per row: request_id, entity_id, score, arm, version, digest. Raises EndpointRefused.
 
         ``explain`` adds ``reasons``: margin, expected_value, top (feature, value, contribution) and rest, which add
@@ -111,9 +109,7 @@ class HttpEndpoint(Endpoint):
 
         return from_json(ServerStatus, msgspec.json.encode(told))
 
-    def predict(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
-    ) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """See Endpoint."""
         body = {"model": model, "rows": [dict(row) for row in rows]}
         return self._ask("POST", "/predict?explain=true" if explain else "/predict", body).json()["predictions"]
@@ -213,9 +209,7 @@ class MemoryEndpoint(Endpoint):
         )
         return ServerStatus(model=model, ready=True, arms=arms, problems=problems)
 
-    def predict(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
-    ) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """See Endpoint. The champion answers everything: this twin splits no traffic, and gives no reasons."""
         self.status(model)
         answers = []

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mlops_assets.cli.deployment import deployment
 from mlops_assets.cli.look import JSON, MODEL
 from mlops_assets.contracts import to_json
 from mlops_assets.use_cases import use_case as find_use_case
@@ -85,17 +86,10 @@ def export(version: int, folder: Path, model: str) -> None:
 
 
 def _facts(version: int, model: str) -> tuple[Any, dict[str, bytes]]:
-    from mlops_assets.adapters.deployment import Deployment
-    from mlops_assets.adapters.registry import RegistryCorrupt, VersionMissing
     from mlops_assets.adapters.version_cards import version_facts
 
-    deployment = Deployment()
-    try:
-        return version_facts(deployment.registry, deployment.promotions, find_use_case(model), version)
-    except KeyError as error:
-        raise click.ClickException(f"version {version} was registered without {error}: it has no such card") from error
-    except (VersionMissing, RegistryCorrupt) as error:
-        raise click.ClickException(str(error)) from error
+    here = deployment()
+    return version_facts(here.registry, here.promotions, find_use_case(model), version)
 
 
 def _written(version: int, model: str, template: str) -> tuple[str, dict[str, bytes]]:

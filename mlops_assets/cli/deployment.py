@@ -33,7 +33,8 @@ class Door(click.Group):
 
 def _refusals() -> tuple[type[Exception], ...]:
     """What the adapters raise when a person has to do something."""
-    from mlops_assets.adapters import content_store, endpoint, registry, releases, reproduction, services
+    from mlops_assets.adapters import content_store, endpoint, registry, releases, reproduction, services, version_cards
+    from mlops_assets.ml.sign_offs import NotAskedToSign
 
     return (
         content_store.ContentDamaged,
@@ -48,4 +49,6 @@ def _refusals() -> tuple[type[Exception], ...]:
         releases.NothingToRollBackTo,
         reproduction.NotReproducible,
         services.ServiceFailed,
+        version_cards.CardMissing,
+        NotAskedToSign,
     )

@@ -5,6 +5,7 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
 from mlops_assets.cli.look import history, lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
@@ -12,6 +13,7 @@ from mlops_assets.cli.play import demo
 from mlops_assets.cli.reproduce import reproduce
 from mlops_assets.cli.run import serve, stop, up
 from mlops_assets.cli.sample import sample
+from mlops_assets.cli.sign import sign_off
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,7 +21,9 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-for command in (demo, sample, up, serve, stop, status, history, lineage, reproduce, promote, override, rollback):
+LOOK = (status, history, lineage, reproduce, card)
+OPERATE = (promote, override, rollback, sign_off)
+for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ SAMPLE_ROWS = 2000
 FOLDS = 5
 """Parts of consecutive days between which the shares vary."""
 LIMIT_FOLDS = 2.0
-"""Attribution has drifted beyond this many times the largest distance between a fold and the whole. Of 10 monthly
-retrains of 2013 none did (largest 1.6); of five models of damaged labels three (30 % inverted, a carrier's, storms')."""
+"""Attribution has drifted beyond this many times the largest distance between a fold and the whole. None of 10 monthly
+retrains of 2013 did (largest 1.6); three of five of damaged labels did (30 % inverted, one carrier's, storms')."""
 SLICE_FEATURES = 5
 
 

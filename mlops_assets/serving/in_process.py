@@ -55,9 +55,7 @@ class InProcessEndpoint(Endpoint):
         self.nudge()
         return self.plane.status(model)
 
-    def predict(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
-    ) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """See Endpoint."""
         if not self.plane.states:
             self.nudge()

@@ -7,15 +7,13 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
-from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.releases import Cause
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
 from mlops_assets.assets.address import FEATURES, MODELS, MONITORING, RELEASES, TRAINING, key
 from mlops_assets.assets.files import put_release_decision
-from mlops_assets.assets.models.workbench import MANIFEST, manifest_at, place
 from mlops_assets.assets.releases import build_releases
-from mlops_assets.contracts import Arm, ReleaseDecision, Step, to_json
-from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, checks_of, enthrone, why
+from mlops_assets.contracts import Arm, ReleaseDecision, Step
+from mlops_assets_tests.conftest import LAST, LIVE, Twins, checks_of
 
 
 class RoundedStore(MemoryFeatureStore):

@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from mlops_assets.contracts import Evaluation, Gate, Manifest, TableVersion, Transition
-from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.card_facts import CardFacts
+from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.model_cards import SECTIONS, missing_sections, write_card
 from mlops_assets.use_cases import USE_CASES
 
