@@ -49,9 +49,14 @@ dest = Entity(
 )
 
 
-def number(name: str, description: str, unit: str) -> Field:
-    """A feature that is a number; missing where there was nothing to compute it from."""
-    return Field(name=name, dtype=Float64, description=f"{description} ({unit})", tags={"unit": unit})
+def number(name: str, description: str, unit: str, when_missing: str = "null") -> Field:
+    """A feature that is a number; missing where there was nothing to compute it from.
+
+    ``when_missing`` says what a model gets then, in training and in the server alike: ``null`` (it learns what missing
+    means), ``default:<number>``, or ``fail`` (no answer without it).
+    """
+    tags = {"unit": unit, "when_missing": when_missing}
+    return Field(name=name, dtype=Float64, description=f"{description} ({unit})", tags=tags)
 
 
 def snapshots(view: str) -> FileSource:

@@ -92,7 +92,18 @@ def test_imports_point_down() -> None:
 
 
 def test_the_definitions_load_without_the_heavy_libraries() -> None:
-    heavy = ("mlflow", "feast", "alibi_detect", "lightgbm", "matplotlib", "duckdb", "shap", "torch", "tensorflow")
+    heavy = (
+        "mlflow",
+        "feast",
+        "dvc",
+        "alibi_detect",
+        "lightgbm",
+        "matplotlib",
+        "duckdb",
+        "shap",
+        "torch",
+        "tensorflow",
+    )
     load = "import sys, mlops_assets.definitions as d; d.defs.get_repository_def()"
     code = f"{load}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

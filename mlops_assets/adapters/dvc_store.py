@@ -84,6 +84,8 @@ def configure(root: Path, remote: str) -> None:
     """Make ``root`` a DVC repository without SCM that has this remote; nothing is written outside of it."""
     config = root / ".dvc" / "config"
     (root / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
+    # An address may hold a password: for the owner's eyes, before anything is in it.
+    config.touch(mode=0o600)
     config.write_text(
         "[core]\n"
         "    no_scm = true\n"

@@ -54,7 +54,8 @@ class FeastFeatureStore(FeatureStore):
         columns |= {name: found[name].to_numpy() for name in found.column_names if name not in columns}
         for name, _ in chosen.on_demand:
             columns |= TRANSFORMATIONS[name](self._sent(asked))
-        return pd.DataFrame({name: columns[name] for name in self._columns(service, asked)}, copy=False)
+        frame = pd.DataFrame({name: columns[name] for name in self._columns(service, asked)}, copy=False)
+        return self._completed(service, frame)
 
     def write_online(self, view: str, frame: pd.DataFrame) -> int:
         """As in FeatureStore.

@@ -19,7 +19,8 @@ import msgspec
 
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets.contracts import to_json
-from mlops_assets.ml.bundles import Inputs, ModelFeature, RequestField, ViewInput, digest_of
+from mlops_assets.ml.bundles import Inputs, Missing, ModelFeature, RequestField, ViewInput, digest_of
+from mlops_assets.ml.missing import policy
 
 REPO = ROOT / "feature_repo"
 REQUEST_KINDS: Mapping[str, str] = {"String": "string", "Int64": "integer", "Float64": "number"}
@@ -48,6 +49,8 @@ class ViewSpec(msgspec.Struct, frozen=True):
     table: str
     missing_share_at_most: float
     """Of a day's values: with more missing, something is wrong with what the view is made from."""
+    policies: tuple[Missing, ...] = ()
+    """Of the features that have one; a missing value of any other stays missing."""
 
 
 class OnDemandSpec(msgspec.Struct, frozen=True):
@@ -108,7 +111,8 @@ def inputs_of(spec: RepoSpec, service: str) -> Inputs:
     views = []
     for name, features in chosen.views:
         view = spec.view(name)
-        views.append(ViewInput(name=name, join_key=view.join_key, ttl_seconds=view.ttl_seconds, features=features))
+        rules = tuple(rule for rule in view.policies if rule.feature in features)
+        views.append(ViewInput(name, view.join_key, view.ttl_seconds, features, rules))
     return Inputs(
         features=(*asked, *computed),
         request_fields=spec.request_fields,
@@ -119,13 +123,18 @@ def inputs_of(spec: RepoSpec, service: str) -> Inputs:
 
 
 def service_digest(spec: RepoSpec, service: str) -> str:
-    """SHA-256 of what a service means: its features, where and how long they hold, and the request's fields.
+    """SHA-256 of what a service means: its features, where and how long they hold, what stands for a missing one, and
+    the request's fields.
 
     Texts for people (descriptions, tags, owners) are not part of it.
     """
     chosen = spec.service(service)
     taken = dict(chosen.views)
-    views = [(v.name, v.join_key, v.ttl_seconds, v.table, taken[v.name]) for v in spec.views if v.name in taken]
+    views = [
+        (v.name, v.join_key, v.ttl_seconds, v.table, taken[v.name], [msgspec.to_builtins(rule) for rule in v.policies])
+        for v in spec.views
+        if v.name in taken
+    ]
     request = [(f.name, f.dtype, f.minimum, f.maximum) for f in spec.request_fields]
     return digest_of(to_json([sorted(views), chosen.on_demand, request, spec.identity]).encode())
 
@@ -210,7 +219,12 @@ def _view(view: Any, join_keys: Mapping[str, str]) -> ViewSpec:
         owner=view.owner,
         table=view.batch_source.path,
         missing_share_at_most=_bound(view),
+        policies=tuple(rule for field in view.features if (rule := _policy(field))),
     )
+
+
+def _policy(field: Any) -> Missing | None:
+    return policy(field.tags.get("when_missing", "null"), field.name)
 
 
 def _bound(view: Any) -> float:

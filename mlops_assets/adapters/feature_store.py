@@ -19,6 +19,7 @@ import pandas as pd
 
 from mlops_assets.adapters.feature_specs import Inputs, RepoSpec, ViewSpec, describe_views, inputs_of
 from mlops_assets.ml.bitemporal import EVENT_TIMESTAMP
+from mlops_assets.ml.missing import FeatureMissing, completed
 
 __all__ = ["FeatureStore", "Inputs", "Snapshot", "ViewSpec", "describe_views"]
 Snapshot = tuple[dt.datetime, dict[str, float | None]]
@@ -41,8 +42,9 @@ class FeatureStore(abc.ABC):
 
         A value is the newest snapshot at or before that instant, missing when it is older than the view's time to
         live; a snapshot that became known later is not seen. ``tables`` pins the version of every table that is read;
-        None reads the current ones. Rows keep their order. Raises KeyError for an unknown service or a table without
-        pin, TableMissing.
+        None reads the current ones. Rows keep their order. A missing value is what its feature's policy says. Raises
+        KeyError for an unknown service or a table without pin, TableMissing, ml.missing.FeatureMissing where a feature
+        is missing that must not be.
         """
 
     @abc.abstractmethod
@@ -90,6 +92,23 @@ class FeatureStore(abc.ABC):
         """The request fields, which are all that an on-demand transformation may read."""
         names = [field.name for field in self.spec.request_fields if field.name in entities]
         return {name: entities[name].to_numpy() for name in names}
+
+    def _completed(self, service: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with the policies of the service's features applied. Raises FeatureMissing."""
+        for view in self.inputs(service).views:
+            names = [f"{view.name}__{rule.feature}" for rule in view.when_missing]
+            filled, barred = completed(view, {name: frame[name].to_numpy("float64") for name in names})
+            for name, rows in barred.items():
+                positions = np.flatnonzero(rows)
+                first = frame[view.join_key].iloc[positions[0]], frame[EVENT_TIMESTAMP].iloc[positions[0]]
+                raise FeatureMissing(
+                    f"{name} is missing for {len(positions)} of {len(frame)} decisions, the first of {view.join_key} "
+                    f"{first[0]!r} at {first[1]}: its policy is to fail. Leave those decisions out, or give it another "
+                    "when_missing in feature_repo",
+                    positions.tolist(),
+                )
+            frame = frame.assign(**filled)
+        return frame
 
     def _columns(self, service: str, entities: pd.DataFrame) -> list[str]:
         chosen = self.spec.service(service)

@@ -45,7 +45,7 @@ class MemoryFeatureStore(FeatureStore):
         frame = frame.sort_values("__position", ignore_index=True)
         for name, _ in self.spec.service(service).on_demand:
             frame = frame.assign(**TRANSFORMATIONS[name](self._sent(frame)))
-        return settled(frame[self._columns(service, entities)])
+        return self._completed(service, settled(frame[self._columns(service, entities)]))
 
     def write_online(self, view: str, frame: pd.DataFrame) -> int:
         """As in FeatureStore."""

@@ -43,7 +43,7 @@ class OnlineReader(ABC):
         """``read`` for several views, in their order; one round trip where that saves time. Raises OnlineStoreError."""
         return [self.read(view, keys) for view, keys in wanted]
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a store without anything to let go of
         """Let go of the store; the next read opens it again."""
 
 

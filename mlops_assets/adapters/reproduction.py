@@ -114,13 +114,13 @@ def from_tables(tables: Tables, feature_store: FeatureStore, name: str = "the ta
 def from_deployed_tables(settings: Settings) -> Rows:
     """The same from the tables of a deployment, through Feast.
 
-    Feast's own registry is a fresh one in a folder that goes afterwards: another checkout's definitions must never be
-    applied to the deployment whose tables are read.
+    Feast's own registry and online store are fresh ones in a folder that goes afterwards: another checkout's
+    definitions must never be applied to the deployment whose tables are read.
     """
 
     def rows(frozen: TrainingSetManifest) -> tuple[bytes, str]:
         with tempfile.TemporaryDirectory() as scratch:
-            apart = replace(settings, state=Path(scratch), tables_folder=settings.tables)
+            apart = replace(settings, state=Path(scratch), tables_folder=settings.tables, online_store="")
             build = from_tables(
                 DeltaTables(settings.tables), FeastFeatureStore(apart), f"the tables in {settings.tables}"
             )

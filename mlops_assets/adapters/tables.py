@@ -241,7 +241,9 @@ class DeltaTables(Tables):
     def names(self) -> list[str]:
         """As in Tables."""
         logs = Path(self._root).rglob("_delta_log")
-        return sorted(log.parent.relative_to(self._root).as_posix() for log in logs)
+        named = sorted(log.parent.relative_to(self._root).as_posix() for log in logs)
+        # A writer that died while it made a table leaves a folder that is none.
+        return [name for name in named if delta.exists(self._path(name))]
 
     def compact(self, table: str) -> int:
         """As in Tables."""

@@ -59,9 +59,10 @@ def _results(domain: Domain, view: ViewSpec, tables: Tables) -> list[dg.AssetChe
     day, names = newest_day(tables, domain), [field.name for field in view.fields]
     reach = shift(day, -math.ceil(view.ttl_seconds / DAY_SECONDS))
     rows = believed(tables.read(view.table, reach, day), [view.join_key, EVENT_TIMESTAMP])
+    # A row without any value says that a snapshot was taken back.
     there = rows.dropna(how="all", subset=names)
     age_s = (end_of(day) - there[EVENT_TIMESTAMP].max()).total_seconds() if len(there) else None
-    today = rows[rows["day"] == day]
+    today = there[there["day"] == day]
     missing = float(today[names].isna().to_numpy().mean()) if len(today) else 1.0
     verdicts = {
         FRESH: (age_s is not None and age_s <= view.ttl_seconds, {"age_seconds": age_s}),

@@ -32,6 +32,7 @@ from mlops_assets.ml.training import entity_query, freeze
 
 ROWS_ARE_CURRENT = "rows_are_current"
 GONE = "(its pinned version is gone)"
+MOST_DAYS_TOLD = 5
 
 
 def build_training(use_case: UseCase) -> list[Any]:
@@ -142,8 +143,12 @@ def _changed(tables: Tables, pinned: TableVersion) -> list[str]:
 
 
 def told(changed: Mapping[str, list[str]]) -> str:
-    """Changed days in words."""
-    return ", ".join(f"{name} changed on {' '.join(days)}" for name, days in changed.items())
+    """Changed days in words; all of them are in the metadata."""
+    return ", ".join(f"{name} changed on {_days(days)}" for name, days in changed.items())
+
+
+def _days(days: list[str]) -> str:
+    return " ".join(days) if len(days) <= MOST_DAYS_TOLD else f"{len(days)} days from {days[0]} to {days[-1]}"
 
 
 def first_day(use_case: UseCase, cutoff_day: str) -> str:

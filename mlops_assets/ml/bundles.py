@@ -33,7 +33,16 @@ class RequestField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maximum: float | None = None
 
 
-class ViewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands for a missing value of a feature, where it is not simply missing."""
+
+    feature: str
+    policy: Literal["default", "fail"]
+    """``default``: the value below; ``fail``: nothing does, and there is no score without it."""
+    value: float | None = None
+
+
+class ViewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One feature view read from the online store; its columns are named ``<view>__<feature>``."""
 
     name: str
@@ -41,6 +50,8 @@ class ViewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl_seconds: int
     """Older values than this, counted from the row's event time, are missing."""
     features: tuple[str, ...]
+    when_missing: tuple[Missing, ...] = ()
+    """Of the features that have a policy; a missing value of any other is NaN for the model."""
 
 
 class ModelFeature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

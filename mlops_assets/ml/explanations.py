@@ -165,4 +165,4 @@ def _fold_shares(attributions: Attributions, day: str) -> np.ndarray:
 
 def _leading(names: Sequence[str], shares: np.ndarray) -> dict[str, float]:
     order = np.argsort(-shares, kind="stable")[:SLICE_FEATURES]
-    return {names[i]: float(shares[i]) for i in order}
+    return {str(names[int(i)]): float(shares[i]) for i in order}

@@ -83,17 +83,25 @@ def feature_skew(
     pairs = served[[key, *features]].merge(recomputed[[key, *features]], on=key, suffixes=("", "__recomputed"))
     if pairs.empty:
         return unknown("feature_skew", about, "no served vector could be recomputed")
-    wrong = {
-        name: int(_differs(pairs[name].to_numpy(), pairs[f"{name}__recomputed"].to_numpy()).sum()) for name in features
-    }
-    bad = {name: count for name, count in wrong.items() if count}
-    numbers = {"features": float(len(bad)), "values": float(sum(bad.values())), "unmatched": len(served) - len(pairs)}
+    wrong = {name: _differs(pairs[name].to_numpy(), pairs[f"{name}__recomputed"].to_numpy()) for name in features}
+    bad = {name: rows for name, rows in wrong.items() if rows.any()}
+    values = sum(int(rows.sum()) for rows in bad.values())
+    numbers = {"features": float(len(bad)), "values": float(values), "unmatched": len(served) - len(pairs)}
     if not bad:
         reason = f"all {len(pairs)} served vectors are equal"
         return judgement("feature_skew", about, Verdict.OK, reason, numbers, len(pairs))
-    worst = ", ".join(f"{name} ({count} rows)" for name, count in sorted(bad.items(), key=lambda i: -i[1])[:3])
-    reason = f"served and recomputed differ: {worst}"
+    worst = sorted(bad, key=lambda name: -int(bad[name].sum()))[:3]
+    reason = f"served and recomputed differ: {'; '.join(_example(pairs, name, bad[name], key) for name in worst)}"
     return judgement("feature_skew", about, Verdict.ALARM, reason, numbers, len(pairs))
+
+
+def _example(pairs: pd.DataFrame, name: str, wrong: np.ndarray, key: str) -> str:
+    """How many rows differ in a feature, and the first of them with both values."""
+    decision, served, recomputed = (
+        pairs.loc[wrong, [key, name, f"{name}__recomputed"]].head(1).to_dict("split")["data"][0]
+    )
+    told = f"{decision}: served {served!r}, recomputed {recomputed!r}"
+    return f"{name} in {int(wrong.sum())} of {len(pairs)} rows ({told})"
 
 
 def data_drift(

@@ -44,9 +44,28 @@ class PredictRequest:
 class _Batch:
     """What becomes of a batch on its way."""
 
-    records: list[TrafficRecord] = field(default_factory=list)
+    made: dict[str, TrafficRecord] = field(default_factory=dict)
+    """Request id -> record, of the rows that got a score."""
+    failed: dict[str, Refusal] = field(default_factory=dict)
+    """Request id -> refusal, of the rows that did not."""
     features: dict[str, Sequence[ModelFeature]] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
+    """Position of a request -> why it is not answered."""
+    records: list[TrafficRecord] = field(default_factory=list)
+    """What is logged: the rows of requests that are answered, and no others."""
+
+    def settle(self, requests: Sequence[PredictRequest]) -> None:
+        """A request is answered whole or not at all."""
+        if not self.failed:
+            self.records = list(self.made.values())
+            return
+        for position, request in enumerate(requests):
+            lost = [(k, row.request_id) for k, row in enumerate(request.rows) if row.request_id in self.failed]
+            if lost:
+                self.refused.setdefault(position, _about(lost[0][0], self.failed[lost[0][1]]))
+        answered = [request for position, request in enumerate(requests) if position not in self.refused]
+        wanted = {row.request_id for request in answered for row in request.rows}
+        self.records = [record for key, record in self.made.items() if key in wanted]
 
 
 class DataPlane:
@@ -144,9 +163,10 @@ class DataPlane:
                 request = requests[position]
                 latency_ms = (clock - request.arrived) * 1000
                 try:
-                    batch.records.append(record_of(state, said, i, row, latency_ms, request.received_at))
+                    batch.made[row.request_id] = record_of(state, said, i, row, latency_ms, request.received_at)
                 except Refusal as refusal:
-                    batch.refused[position] = refusal
+                    batch.failed[row.request_id] = refusal
+        batch.settle(requests)
 
     def _tell(self, state: ModelState, said: BatchScores) -> None:
         self.note("online store", said.store_error)
@@ -205,6 +225,11 @@ class DataPlane:
                 labels = {"model": name, "arm": arm.arm, "version": str(arm.version), "digest": arm.digest}
                 now_held["mlops_arm_info", tuple(labels.items())] = arm.basis_points
         return self.metrics.render(now_held)
+
+
+def _about(row: int, said: Refusal) -> Refusal:
+    """A refusal of one row, with the row's place in its request."""
+    return Refusal(said.status, f"rows[{row}]", said.message) if said.field == "rows" else said
 
 
 def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRecord]) -> dict[int, Refusal]:

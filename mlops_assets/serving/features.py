@@ -1,8 +1,8 @@
 """From checked rows to the model's matrix: request fields, online values within their time to live, transformations.
 
 Here: ``BatchFeatures``, which reads each view once for a whole batch and shares the result between arms. Belongs here:
-what a missing, old or future online value means. Does not: the online store's format (``adapters.online_reader``),
-the transformations (``ml.on_demand``), the encoding (``ml.encoding``).
+what a missing, old or future online value means. Does not: reading the online store (``adapters.online_reader``), what
+a policy makes of a missing value (``ml.missing``), transformations (``ml.on_demand``), the encoding (``ml.encoding``).
 """
 
 import datetime as dt
@@ -10,20 +10,24 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlops_assets.adapters.online_reader import OnlineReader, OnlineStoreError, Snapshot
 from mlops_assets.ml.bundles import RequestField, Signature, ViewInput
 from mlops_assets.ml.encoding import encode
+from mlops_assets.ml.missing import completed
 from mlops_assets.serving.validation import DecisionRow
 
 Transformation = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class ViewColumns:
+ABSENT_KEY, STALE, NULL, STORE_ERROR = "absent_key", "stale", "null", "store_error"
+"""Why a value is missing. Plain text: an enum's hash alone would cost more than counting does."""
+
+
+class ViewColumns(NamedTuple):
     """One view's values for every row of a batch."""
 
     columns: Mapping[str, Sequence[Any]]
@@ -33,6 +37,12 @@ class ViewColumns:
     """Values missing per row."""
     future: int
     """Rows whose values are younger than their event time."""
+    gaps: Mapping[tuple[tuple[str, ...], str], int]
+    """(features, why they are missing) -> rows that miss exactly these."""
+    age_s: float | None
+    """Of the newest values that the store holds for these rows, counted from the row's event time."""
+    barred: Mapping[int, str]
+    """Row -> why it must not be scored: a feature is missing whose policy is to fail."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Assembled:
 
     matrix: np.ndarray
     views: Mapping[str, ViewColumns]
+    barred: Mapping[int, str]
+    """Rows whose score must not be used, and why."""
 
     def missing(self, row: int) -> int:
         """Values that the views should have given that row and did not."""
@@ -72,30 +84,33 @@ class BatchFeatures:
         Raises ml.encoding.MissingColumn when a feature comes from nowhere, and whatever a transformation raises.
         """
         if recipe not in self._assembled:
-            views = {view.name: self._view(view) for view in signature.views}
+            self._read([view for view in signature.views if view not in self._views])
+            views = {view.name: self._views[view] for view in signature.views}
             columns: dict[str, Any] = request_columns([row.fields for row in self._rows], signature.request_fields)
             sent = dict(columns)
             for name in signature.transformations:
                 columns |= self._transformations[name](sent)
+            barred: dict[int, str] = {}
             for view in views.values():
                 columns |= view.columns
-            self._assembled[recipe] = Assembled(encode(columns, signature.features), views)
+                barred |= view.barred
+            self._assembled[recipe] = Assembled(encode(columns, signature.features), views, barred)
         return self._assembled[recipe]
 
-    def _view(self, view: ViewInput) -> ViewColumns:
-        if view not in self._views:
-            keys = [row.fields.get(view.join_key) for row in self._rows]
-            self._views[view] = view_columns(view, keys, [row.at for row in self._rows], self._read(view, keys))
-        return self._views[view]
+    def _read(self, views: Sequence[ViewInput]) -> None:
+        """Read these views in one go."""
+        wanted = [(view, [row.fields.get(view.join_key) for row in self._rows]) for view in views]
+        instants = [row.at for row in self._rows]
+        for (view, keys), found in zip(wanted, self._found(wanted), strict=True):
+            self._views[view] = view_columns(view, keys, instants, found)
 
-    def _read(self, view: ViewInput, keys: Sequence[Any]) -> Mapping[Any, Snapshot]:
-        if self.store_error is not None:
-            return {}
-        try:
-            return self._online.read(view, keys)
-        except OnlineStoreError as error:
-            self.store_error = str(error)
-            return {}
+    def _found(self, wanted: Sequence[tuple[ViewInput, Sequence[Any]]]) -> Sequence[Mapping[Any, Snapshot] | None]:
+        if self.store_error is None:
+            try:
+                return self._online.read_views(wanted)
+            except OnlineStoreError as error:
+                self.store_error = str(error)
+        return [None] * len(wanted)
 
 
 def request_columns(rows: Sequence[Mapping[str, Any]], fields: Sequence[RequestField]) -> dict[str, np.ndarray]:
@@ -105,28 +120,79 @@ def request_columns(rows: Sequence[Mapping[str, Any]], fields: Sequence[RequestF
 
 
 def view_columns(
-    view: ViewInput, keys: Sequence[Any], instants: Sequence[float], found: Mapping[Any, Snapshot]
+    view: ViewInput, keys: Sequence[Any], instants: Sequence[float], found: Mapping[Any, Snapshot] | None
 ) -> ViewColumns:
-    """The columns of one view for rows with these keys and event times.
+    """The columns of one view for rows with these keys and event times; ``found`` is None when nothing could be read.
 
     A value older than the view's time to live (0: no limit), counted from the row's event time, is missing, as it is
     in the training's point-in-time join. A value younger than the event time is used and counted: what is in the
     online store is known now; only a caller who predicts the past can meet one.
     """
-    nothing = (None,) * len(view.features)
-    values, times, missing, future = [], [], [], 0
+    held = {key: _held(view, snapshot) for key, snapshot in found.items()} if found else {}
+    absent = _nothing(view, STORE_ERROR if found is None else ABSENT_KEY)
+    rows, times, ages, future = [], [], [], 0
+    gaps: dict[tuple[tuple[str, ...], str], int] = {}
     for key, at in zip(keys, instants, strict=True):
-        snapshot = found.get(key)
-        if snapshot is None or (view.ttl_seconds and at - snapshot.at > view.ttl_seconds):
-            row, time = nothing, None
-        else:
-            row, time = tuple(map(snapshot.values.get, view.features)), instant(snapshot.at)
-            future += snapshot.at > at
-        values.append(row)
-        times.append(time)
-        missing.append(sum(value is None or value != value for value in row))
-    columns = {f"{view.name}__{f}": column for f, column in zip(view.features, zip(*values, strict=True), strict=True)}
-    return ViewColumns(columns, times, missing, future)
+        row = held.get(key, absent)
+        if row.at is not None:
+            age = at - row.at
+            ages.append(age)
+            future += age < 0
+            if view.ttl_seconds and age > view.ttl_seconds:
+                row = _nothing(view, STALE)
+        if row.gaps:
+            gaps[row.gaps, row.reason] = gaps.get((row.gaps, row.reason), 0) + 1
+        rows.append(row)
+        times.append(None if row.at is None else instant(row.at))
+    values = zip(*[row.values for row in rows], strict=True)
+    columns: dict[str, Sequence[Any]] = dict(zip(_names(view), values, strict=True))
+    barred: Mapping[int, str] = {}
+    if view.when_missing:
+        filled, barred = _completed(view, columns, keys, rows)
+        columns |= filled
+    missing = [len(row.gaps) for row in rows]
+    return ViewColumns(columns, times, missing, future, gaps, min(ages, default=None), barred)
+
+
+class _Held(NamedTuple):
+    """What the store holds of one key, as a row of a view."""
+
+    at: float | None
+    values: tuple[Any, ...]
+    gaps: tuple[str, ...]
+    """Features whose value is missing."""
+    reason: str
+
+
+def _held(view: ViewInput, snapshot: Snapshot) -> _Held:
+    values = tuple(map(snapshot.values.get, view.features))
+    gaps = tuple(f for f, value in zip(view.features, values, strict=True) if value is None or value != value)
+    return _Held(snapshot.at, values, gaps, NULL)
+
+
+@functools.lru_cache(maxsize=256)
+def _nothing(view: ViewInput, reason: str) -> _Held:
+    return _Held(None, (None,) * len(view.features), view.features, reason)
+
+
+@functools.lru_cache(maxsize=256)
+def _names(view: ViewInput) -> tuple[str, ...]:
+    return tuple(f"{view.name}__{feature}" for feature in view.features)
+
+
+def _completed(
+    view: ViewInput, columns: Mapping[str, Sequence[Any]], keys: Sequence[Any], rows: Sequence[_Held]
+) -> tuple[Mapping[str, Sequence[Any]], dict[int, str]]:
+    """The columns that policies change, and the rows that they bar with the reason."""
+    filled, without = completed(view, columns)
+    barred: dict[int, str] = {}
+    for name, mask in without.items():
+        for row in np.flatnonzero(mask).tolist():
+            why = rows[row].reason.replace("_", " ")
+            barred[row] = (
+                f"{name} of {view.join_key} {keys[row]!r} is missing ({why}), and there is no score without it"
+            )
+    return filled, barred
 
 
 @functools.lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ Here: counters, one histogram, and their rendering. Belongs here: the format. Do
 import bisect
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -16,7 +16,9 @@ HELP = {
     "mlops_predictions_total": "Answered rows by model, arm and version.",
     "mlops_scores_total": "Scored rows by model, arm and version, answered or not.",
     "mlops_arm_errors_total": "Batches that an arm could not score.",
-    "mlops_missing_features_total": "View values missing or older than their time to live.",
+    "mlops_missing_features_total": "View values missing, by feature and reason: absent_key, stale, null, store_error.",
+    "mlops_barred_rows_total": "Rows that an arm may not score: a feature is missing whose policy is to fail.",
+    "mlops_feature_age_seconds": "Age of a view's newest values at the last batch, on the domain's clock.",
     "mlops_future_features_total": "Rows scored with view values younger than their event time.",
     "mlops_repeated_requests_total": "Rows answered from the log because their request id was known.",
     "mlops_batches_total": "Batches taken from the queue.",
@@ -40,6 +42,7 @@ class Metrics:
         """Everything at zero."""
         self._lock = threading.Lock()
         self._counters: dict[tuple[str, Labels], float] = defaultdict(float)
+        self._gauges: dict[tuple[str, Labels], float] = {}
         self._observed = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
 
@@ -48,6 +51,17 @@ class Metrics:
         key = (name, tuple((label, str(value)) for label, value in labels.items()))
         with self._lock:
             self._counters[key] += amount
+
+    def count_each(self, name: str, series: Iterable[Labels], amount: float = 1) -> None:
+        """Add to several series of one counter."""
+        with self._lock:
+            for labels in series:
+                self._counters[name, labels] += amount
+
+    def set(self, name: str, values: Mapping[Labels, float]) -> None:
+        """Say what gauges show from now on."""
+        with self._lock:
+            self._gauges.update({(name, labels): value for labels, value in values.items()})
 
     def observe(self, seconds: float) -> None:
         """Add one request to the latency histogram."""
@@ -64,7 +78,8 @@ class Metrics:
     def render(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
         """Everything counted, and the given values of the moment, as Prometheus' text."""
         with self._lock:
-            counters, observed, seconds = dict(self._counters), list(self._observed), self._seconds
+            counters = {**self._counters, **self._gauges}
+            observed, seconds = list(self._observed), self._seconds
         lines: list[str] = []
         for name in HELP:
             series = [(key, value) for key, value in {**counters, **gauges}.items() if key[0] == name]

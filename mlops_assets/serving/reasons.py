@@ -53,7 +53,7 @@ def _reason(features: Sequence[ModelFeature], vector: np.ndarray, row: np.ndarra
         "margin": float(row.sum()),
         "expected_value": float(row[-1]),
         "top": [
-            {"feature": features[i].name, "value": _value(features[i], vector[i]), "contribution": float(row[i])}
+            {"feature": features[i].name, "value": _value(features[i], float(vector[i])), "contribution": float(row[i])}
             for i in order[:leading]
         ],
         "rest": float(row[order[leading:]].sum()),

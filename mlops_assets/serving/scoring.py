@@ -6,6 +6,7 @@ Here: scoring one batch of one model. Belongs here: what happens when an arm can
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.serving.arms import ORDER, Holding, ModelState
 from mlops_assets.serving.features import Assembled, BatchFeatures, Transformation
-from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.validation import DecisionRow
 
@@ -33,6 +34,14 @@ class BatchScores:
     errors: Mapping[Arm, str] = field(default_factory=dict)
     store_error: str | None = None
     features: Mapping[str, Sequence[ModelFeature]] = field(default_factory=dict)
+
+    def answers(self, arm: Arm, i: int) -> bool:
+        """True when the arm has a score of row ``i`` that may be used."""
+        return arm in self.scores and i not in self.assembled[arm].barred
+
+    def barred(self, arm: Arm, i: int) -> str | None:
+        """Why the arm's score of row ``i`` must not be used, if so."""
+        return self.assembled[arm].barred.get(i) if arm in self.assembled else None
 
 
 def score_rows(
@@ -84,12 +93,32 @@ def _count_views(
 ) -> None:
     if store_error is not None:
         metrics.count("mlops_online_store_errors_total")
+    model = state.facts.name
+    for arm, inputs in assembled.items():
+        if inputs.barred:
+            metrics.count("mlops_barred_rows_total", len(inputs.barred), model=model, arm=arm)
     inputs = next(iter(assembled.values()), None)
+    ages: dict[Labels, float] = {}
     for name, view in inputs.views.items() if inputs else ():
-        if missing := sum(view.missing):
-            metrics.count("mlops_missing_features_total", missing, model=state.facts.name, view=name)
+        for (features, reason), rows in view.gaps.items():
+            metrics.count_each("mlops_missing_features_total", gap_labels(model, name, features, reason), rows)
+        if view.age_s is not None:
+            ages[view_labels(model, name)] = view.age_s
         if view.future:
-            metrics.count("mlops_future_features_total", view.future, model=state.facts.name, view=name)
+            metrics.count("mlops_future_features_total", view.future, model=model, view=name)
+    metrics.set("mlops_feature_age_seconds", ages)
+
+
+@lru_cache(maxsize=4096)
+def gap_labels(model: str, view: str, features: tuple[str, ...], reason: str) -> tuple[Labels, ...]:
+    """The series of missing features; kept, for most rows miss something, and mostly the same."""
+    return tuple((("model", model), ("view", view), ("feature", name), ("reason", reason)) for name in features)
+
+
+@lru_cache(maxsize=256)
+def view_labels(model: str, view: str) -> Labels:
+    """The series of a view."""
+    return (("model", model), ("view", view))
 
 
 def record_of(
@@ -97,11 +126,15 @@ def record_of(
 ) -> TrafficRecord:
     """The record of row ``i`` of a batch: the answer, who gave it, and what everybody else said.
 
-    Without a champion the declared fallback answers; a canary that failed leaves its share to the champion.
-    Raises Refusal when neither is there.
+    Without a champion the declared fallback answers; a canary that failed leaves its share to the champion. An arm
+    whose features are missing and must not be has no score for the row, and nobody answers for a champion without one.
+    Raises Refusal when there is nobody.
     """
     wanted = state.answering(row.entity_id)
-    arm = wanted if wanted in said.scores else Arm.CHAMPION
+    arm = wanted if said.answers(wanted, i) else Arm.CHAMPION
+    if barred := said.barred(arm, i):
+        # Not the caller's fault, and it may be over soon: 503.
+        raise Refusal(503, "rows", f"{row.entity_id}: {barred}; try again later")
     answers = arm in said.scores
     if not answers and state.facts.fallback_score is None:
         raise Refusal(503, "model", f"no version of {state.facts.name} can answer: see /ready, try again later")
@@ -117,7 +150,7 @@ def record_of(
         version=holding.version if holding else None,
         digest=holding.bundle.digest if holding else None,
         score=said.scores[arm][i] if answers else float(state.facts.fallback_score or 0.0),
-        scores=tuple(_said(other, state.arms[other], scores[i]) for other, scores in said.scores.items()),
+        scores=tuple(_said(o, state.arms[o], scores[i]) for o, scores in said.scores.items() if said.answers(o, i)),
         request=row.fields,
         features=said.vectors[seen_by][i] if seen_by else b"",
         features_digest=state.arms[seen_by].bundle.digest if seen_by else None,

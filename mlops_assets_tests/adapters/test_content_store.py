@@ -144,6 +144,7 @@ def test_a_remote_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with pytest.raises(ContentUnavailable, match=r"http://127\.0\.0\.1:9/nobody") as told:
         store.push(PATH, ROWS)
     assert "secret" not in str(told.value)
+    assert (tmp_path / "dvc" / ".dvc" / "config").stat().st_mode & 0o077 == 0
 
 
 def test_a_remote_of_an_unknown_kind_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The feature store: one contract, kept by the twin and by Feast over Delta and SQLite."""
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -46,25 +47,35 @@ def filled(tables: Tables) -> Tables:
     return tables
 
 
-@pytest.fixture(scope="module", params=["memory", pytest.param("feast", marks=pytest.mark.integration)])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    spec = repo_spec()
-    if request.param == "memory":
-        return MemoryFeatureStore(filled(MemoryTables()), spec)
-    chosen = settings(tmp_path_factory.mktemp("feast"))
-    filled(DeltaTables(chosen.tables))
-    return FeastFeatureStore(chosen)
+STORES = ["memory", *(pytest.param(name, marks=pytest.mark.integration) for name in ("sqlite", "redis"))]
 
 
-@pytest.fixture(params=["memory", pytest.param("feast", marks=pytest.mark.integration)])
-def alone(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FeatureStore, Tables]:
-    """A store with tables that a test may change."""
-    if request.param == "memory":
+def made(kind: str, folder: Path, request: pytest.FixtureRequest) -> tuple[FeatureStore, Tables]:
+    """A store of that kind over tables of its own."""
+    if kind == "memory":
         kept = filled(MemoryTables())
-        return MemoryFeatureStore(kept), kept
-    chosen = settings(tmp_path)
+        return MemoryFeatureStore(kept, repo_spec()), kept
+    # Each store has a database of its own: the server is shared.
+    database = (
+        f"{request.getfixturevalue('redis_server').removesuffix('/0')}/{next(DATABASES)}" if kind == "redis" else ""
+    )
+    chosen = replace(settings(folder), online_store=database)
     tables = filled(DeltaTables(chosen.tables))
     return FeastFeatureStore(chosen), tables
+
+
+DATABASES = itertools.count(4)
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return made(request.param, tmp_path_factory.mktemp(request.param), request)[0]
+
+
+@pytest.fixture(params=STORES)
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FeatureStore, Tables]:
+    """A store with tables that a test may change."""
+    return made(request.param, tmp_path, request)
 
 
 def correct(tables: Tables, view: str, fresh: pd.DataFrame, learned: pd.Timestamp) -> None:

@@ -69,7 +69,7 @@ def test_a_training_set_without_a_late_flight_is_seen(lived):
     days = lived.memory.tables.days("flights/datasets/arrivals")
     lived.memory.tables.replace("flights/datasets/arrivals", arrivals.assign(arr_delay=0), days, {})
     result = lived.materialize([key(lived.use_case, TRAINING, "training_set")], LAST)
-    assert checks_of(result) == {"training_set/has_both_outcomes": False}
+    assert checks_of(result) == {"training_set/has_both_outcomes": False, "training_set/rows_are_current": False}
 
 
 def test_a_card_without_a_stated_limit_is_incomplete(lived, tmp_path):

@@ -148,6 +148,15 @@ def test_a_day_that_was_corrected_after_the_training_is_named(lived):
     assert f"flights/datasets/arrivals changed on {FIRST}" in told.description
 
 
+def test_many_changed_days_are_told_by_the_first_and_the_last(lived):
+    tables, name = lived.memory.tables, "flights/datasets/arrivals"
+    days = [day for day in tables.days(name) if day <= LAST]
+    tables.replace(name, tables.read(name, FIRST, LAST).assign(arr_delay=0), days, {})
+    told = current(lived)
+    assert f"{name} changed on {len(days)} days from {FIRST} to {LAST}" in told.description
+    assert told.metadata["changed"].value["champion (version 1)"] == {name: days}
+
+
 def test_a_day_landed_again_unchanged_leaves_the_training_sets_current(lived):
     versions = lived.memory.tables.version("flights/datasets/arrivals")
     land_again(lived, FIRST, lived.source.day(FIRST))

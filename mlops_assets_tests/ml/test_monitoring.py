@@ -44,7 +44,9 @@ def test_one_value_that_differs_in_its_last_bit_is_skew() -> None:
     other = served.assign(wind=np.where(served.index == 3, np.nextafter(served["wind"], 9), served["wind"]))
     judgement = monitoring.feature_skew(ABOUT, served, other, key="flight_id", features=["wind", "carrier"])
     says(judgement, Verdict.ALARM)
-    assert "wind (1 rows)" in judgement.reason
+    (row,) = served[served.index == 3].to_dict("records")
+    told = f"wind in 1 of {len(served)} rows ({row['flight_id']}: served {row['wind']!r}, recomputed "
+    assert f"{told}{float(np.nextafter(row['wind'], 9))!r})" in judgement.reason
 
 
 def test_vectors_that_cannot_be_recomputed_are_unknown() -> None:

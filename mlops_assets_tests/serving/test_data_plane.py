@@ -4,11 +4,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from mlops_assets.adapters.online_reader import OnlineReader, OnlineStoreError
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog, TrafficLogError, vector
-from mlops_assets.ml.bundles import MODEL_FILE
+from mlops_assets.ml.bundles import MODEL_FILE, Missing, ViewInput
 from mlops_assets.serving.arms import bucket
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.refusal import Refusal
+from mlops_assets_tests.serving.conftest import AT
 
 FACTS_WITHOUT_FALLBACK = {"name": "arrival_delay", "entity_id": "flight_id", "timezone": "America/New_York"}
 
@@ -192,3 +194,80 @@ def test_missing_features_are_counted_by_view(rig, make_bundle, flight):
     rig.ask(flight(carrier="ZZ"), flight())
     assert rig.plane.metrics.value("mlops_missing_features_total", view="carrier_delays") == 1
     assert rig.plane.metrics.value("mlops_missing_features_total", view="origin_weather") == 0
+
+
+def test_missing_features_are_counted_by_feature_and_reason_and_views_have_an_age(rig, make_bundle, flight):
+    rig.serve(champion=(1, make_bundle(1)))
+    rig.online.put("origin_weather", "JFK", AT - 1800, {"wind_speed": None, "temp": 1.0})
+    rig.online.put("origin_weather", "LGA", AT - 4 * 3600, {"wind_speed": 1.0, "temp": 1.0})
+    rig.ask(flight(1, carrier="ZZ"), flight(2, origin="JFK"), flight(3, origin="LGA"))
+    told = rig.plane.render_metrics({})
+    for line in (
+        'missing_features_total{model="arrival_delay",view="carrier_delays",feature="late_rate",reason="absent_key"} 1',
+        'missing_features_total{model="arrival_delay",view="origin_weather",feature="wind_speed",reason="null"} 1',
+        'missing_features_total{model="arrival_delay",view="origin_weather",feature="temp",reason="stale"} 1',
+        'feature_age_seconds{model="arrival_delay",view="origin_weather"} 1800',
+        'feature_age_seconds{model="arrival_delay",view="carrier_delays"} 3600',
+    ):
+        assert f"mlops_{line}\n" in told
+
+
+class UnreadableStore(OnlineReader):
+    def read(self, view, keys):
+        raise OnlineStoreError("the disk is gone")
+
+
+def test_values_that_could_not_be_read_are_counted_as_such(rig, make_bundle, flight):
+    rig.serve(champion=(1, make_bundle(1)))
+    plane = DataPlane(rig.log, UnreadableStore(), rig.plane.transformations)
+    plane.adopt(rig.plane.states)
+    plane.predict([plane.check(msgspec.json.encode({"model": "arrival_delay", "rows": [flight()]}))])
+    assert plane.metrics.value("mlops_missing_features_total", reason="store_error") == 3
+
+
+STRICT_VIEWS = (
+    ViewInput("origin_weather", "origin", 3 * 3600, ("wind_speed", "temp"), (Missing("temp", "fail"),)),
+    ViewInput("carrier_delays", "carrier", 24 * 3600, ("late_rate",), (Missing("late_rate", "default", 0.125),)),
+)
+
+
+def test_a_default_is_what_the_model_scores(rig, make_bundle, flight):
+    rig.serve(champion=(1, files := make_bundle(1, views=STRICT_VIEWS)))
+    (answer,) = rig.ask(flight(carrier="ZZ"))
+    assert answer["score"] == package_score(files, [np.nan, 1400.0, 600.0, 9.2, 51.5, 0.125])
+
+
+def test_without_a_feature_that_must_be_there_nobody_answers_and_nothing_is_logged(rig, make_bundle, flight):
+    """Not the fallback either: 503, for the caller did nothing wrong and may try again."""
+    rig.serve(champion=(1, make_bundle(1, views=STRICT_VIEWS)))
+    with pytest.raises(Refusal) as refused:
+        rig.ask(flight(1), flight(2, origin="ORD"))
+    assert (refused.value.status, refused.value.field) == (503, "rows[1]")
+    for word in ("2013-04-01_UA2_EWR_IAH", "origin_weather__temp", "'ORD'", "absent key"):
+        assert word in refused.value.message
+    assert rig.log.read() == []
+    assert rig.plane.metrics.value("mlops_barred_rows_total", arm="champion") == 1
+    assert rig.ask(flight(1))[0]["arm"] == "champion"
+
+
+def body(*rows):
+    return msgspec.json.encode({"model": "arrival_delay", "rows": rows})
+
+
+def test_other_requests_of_the_batch_are_answered_and_logged(rig, make_bundle, flight):
+    rig.serve(champion=(1, make_bundle(1, views=STRICT_VIEWS)))
+    good, bad = flight(1, request_id="good"), flight(2, request_id="bad", origin="ORD")
+    shared = flight(3, request_id="shared")
+    requests = [rig.plane.check(body(*rows)) for rows in ((bad, shared), (good,), (shared,), (bad,))]
+    outcomes = rig.plane.predict(requests)
+    assert [isinstance(outcome, Refusal) for outcome in outcomes] == [True, False, False, True]
+    assert sorted(record.request_id for record in rig.log.read()) == ["good", "shared"]
+
+
+def test_a_canary_that_may_not_answer_leaves_the_row_to_the_champion(rig, make_bundle, flight):
+    strict = make_bundle(2, views=STRICT_VIEWS)
+    rig.serve(share=10_000, champion=(1, make_bundle(1)), canary=(2, strict), shadow=(3, strict))
+    answers = rig.ask(flight(1), flight(2, origin="ORD"))
+    assert [answer["arm"] for answer in answers] == ["canary", "champion"]
+    said = [[score.arm for score in record.scores] for record in rig.log.read()]
+    assert said == [["champion", "canary", "shadow"], ["champion"]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.adapters.online_reader import MemoryOnlineReader, OnlineReader, OnlineStoreError, Snapshot
-from mlops_assets.ml.bundles import SIGNATURE_FILE, ViewInput, decode_signature
+from mlops_assets.ml.bundles import SIGNATURE_FILE, Missing, ViewInput, decode_signature
 from mlops_assets.serving.features import BatchFeatures, specimen, view_columns
 
 VIEW = ViewInput("origin_weather", "origin", 3600, ("wind_speed", "temp"))
@@ -45,14 +45,59 @@ def test_a_value_from_the_future_is_used_and_counted():
     assert (made.future, made.missing) == (1, [0])
 
 
+def test_every_gap_says_why():
+    snapshots = {"EWR": Snapshot(NOON, {"wind_speed": None, "temp": 51.5}), "JFK": Snapshot(NOON - 9999, {})}
+    made = view_columns(VIEW, ["EWR", "JFK", "LGA", "EWR"], [NOON] * 4, snapshots)
+    both = ("wind_speed", "temp")
+    assert made.gaps == {(("wind_speed",), "null"): 2, (both, "stale"): 1, (both, "absent_key"): 1}
+    assert view_columns(VIEW, ["EWR"], [NOON], None).gaps == {(both, "store_error"): 1}
+
+
+def test_the_age_of_a_view_is_that_of_its_newest_values_stale_ones_included():
+    snapshots = {"EWR": Snapshot(NOON - 60, {}), "JFK": Snapshot(NOON - 9999, {})}
+    assert view_columns(VIEW, ["JFK", "EWR"], [NOON, NOON], snapshots).age_s == 60
+    assert view_columns(VIEW, ["JFK"], [NOON], snapshots).age_s == 9999
+    assert view_columns(VIEW, ["LGA"], [NOON], snapshots).age_s is None
+
+
+STRICT = ViewInput("origin_weather", "origin", 3600, ("wind_speed", "temp"), (
+    Missing("wind_speed", "default", 7.5), Missing("temp", "fail")))  # fmt: skip
+
+
+def test_a_default_stands_for_a_missing_value_which_is_counted_all_the_same():
+    snapshots = {
+        "EWR": Snapshot(NOON, {"wind_speed": None, "temp": 1.0}),
+        "JFK": Snapshot(NOON, {"wind_speed": 2.0, "temp": 3.0}),
+    }
+    made = view_columns(STRICT, ["EWR", "JFK"], [NOON] * 2, snapshots)
+    assert made.columns["origin_weather__wind_speed"].tolist() == [7.5, 2.0]
+    assert made.columns["origin_weather__temp"] == (1.0, 3.0)
+    assert (made.missing, made.barred) == ([1, 0], {})
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ({}, "absent key"),
+        ({"EWR": Snapshot(NOON, {"wind_speed": 1.0})}, "null"),
+        ({"EWR": Snapshot(NOON - 3601, {"temp": 1.0})}, "stale"),
+        (None, "store error"),
+    ],
+)
+def test_a_row_without_a_feature_that_must_be_there_is_barred_by_name(found, why):
+    made = view_columns(STRICT, ["EWR"], [NOON], found)
+    (message,) = made.barred.values()
+    assert message == f"origin_weather__temp of origin 'EWR' is missing ({why}), and there is no score without it"
+
+
 class CountingReader(MemoryOnlineReader):
     def __init__(self) -> None:
         super().__init__()
-        self.reads: list[str] = []
+        self.reads: list[list[str]] = []
 
-    def read(self, view, keys):
-        self.reads.append(view.name)
-        return super().read(view, keys)
+    def read_views(self, wanted):
+        self.reads.append([view.name for view, _ in wanted])
+        return super().read_views(wanted)
 
 
 class BrokenReader(OnlineReader):
@@ -66,7 +111,7 @@ def test_arms_with_the_same_recipe_share_one_read_and_one_matrix(make_bundle):
     batch = BatchFeatures([specimen(signature)] * 3, online, {})
     assert batch.assemble(signature, "one") is batch.assemble(signature, "one")
     batch.assemble(signature, "another")
-    assert online.reads == ["origin_weather", "carrier_delays"]
+    assert online.reads == [["origin_weather", "carrier_delays"], []]
 
 
 def test_a_store_that_cannot_be_read_makes_values_missing_and_is_told(make_bundle):

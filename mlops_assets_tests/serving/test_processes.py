@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -12,13 +13,17 @@ from collections import Counter
 import httpx
 import msgspec
 import pytest
+import redis
 
 from mlops_assets.adapters.endpoint import HttpEndpoint
+from mlops_assets.adapters.feast_format import entity_key, redis_field
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+from mlops_assets.adapters.traffic_log import vector
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets.serving.supervisor import server_pid
+from mlops_assets_tests.serving.conftest import AT
 from mlops_assets_tests.serving.processes import MODEL, Load, Server, free_port
 
 HEAVY = (
@@ -57,7 +62,7 @@ from mlops_assets.serving.desired import DesiredArm, DesiredModel, DesiredState
 from mlops_assets.serving.configuration import ServedModel
 folder, digest, body = Path(sys.argv[1]), sys.argv[2], sys.argv[3].encode()
 log = worker.SqliteTrafficLog(folder / "traffic.db")
-plane = worker.DataPlane(log, worker.SqliteOnlineReader(folder / "online.db", "p"), worker.TRANSFORMATIONS)
+plane = worker.DataPlane(log, worker.open_online_reader(str(folder / "online.db"), "p"), worker.TRANSFORMATIONS)
 facts = ServedModel(name="arrival_delay", entity_id="flight_id", timezone="America/New_York")
 entry = DesiredModel(facts=facts, arms={"champion": DesiredArm(version=1, digest=digest)})
 worker.Follower(plane, folder / "desired.json", folder).apply(DesiredState(models=(entry,)))
@@ -71,6 +76,28 @@ print(json.dumps([answer[0]["arm"], sorted(name for name in sys.modules if "." n
     assert arm == "champion"
     assert not set(HEAVY) & set(modules)
     assert ("onnxruntime" in modules) == (engine == "onnx")
+
+
+def test_a_worker_answers_from_redis(server, make_bundle, put_bundle, flight, redis_address):
+    with redis.Redis.from_url(redis_address) as client:
+        for view, key, values in (("origin_weather", ("origin", "EWR"), {"wind_speed": 9.2, "temp": 51.5}),):
+            at = int(AT - 1800)
+            fields = {redis_field(view, name): b"\x29" + struct.pack("<d", value) for name, value in values.items()}
+            client.hset(entity_key(*key) + b"mlops_assets", mapping={f"_ts:{view}": b"\x08" + varint(at), **fields})
+    server.config = msgspec.structs.replace(server.config, online_store=redis_address)
+    server.desire(champion=(1, put_bundle(server.config.bundles, make_bundle(1))))
+    server.start_worker()
+    server.endpoint.predict(MODEL, [flight(request_id="r1")])
+    (record,) = SqliteTrafficLog(server.config.traffic).read()
+    kept = vector(record, SqliteTrafficLog(server.config.traffic).features(record.features_digest))
+    assert (kept["origin_weather__wind_speed"], kept["origin_weather__temp"]) == (9.2, 51.5)
+    told = httpx.get(f"http://127.0.0.1:{server.config.port}/metrics", trust_env=False).text
+    assert 'mlops_feature_age_seconds{model="arrival_delay",view="origin_weather"} 1800' in told
+    assert 'view="carrier_delays",feature="late_rate",reason="absent_key"} 1' in told
+
+
+def varint(number: int) -> bytes:
+    return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])
 
 
 def test_killed_again_and_again_under_load_it_loses_nothing_acknowledged(server, make_bundle, put_bundle, flight):
