@@ -113,10 +113,13 @@ def in_server(
 ) -> Evaluation:
     """The evaluation with what the real server says: ten of the rows, asked again and computed beside it."""
     scorer, bundle = intact_scorer_at(artifacts, use_case, cutoff), bundle_of(artifacts, use_case, cutoff)
-    rows = rows_to_ask(use_case, scorer.signature, held_out, ROWS_ASKED) if scorer else []
+    wanted = rows_to_ask(use_case, scorer.signature, held_out, ROWS_ASKED) if scorer else []
     for _ in range(ATTEMPTS):
+        told = offline_scores(scorer, feature_store, wanted) if scorer else []
+        # A row that lacks what its features must have gets no answer anywhere: it proves nothing.
+        rows = [row for row, score in zip(wanted, told, strict=True) if score is not None]
+        offline = [score for score in told if score is not None]
         answers = probe.ask(use_case, bundle, shown.model_digest, rows)
-        offline = offline_scores(scorer, feature_store, rows) if scorer else []
         if list(answers.scores) == offline or answers.problem:
             break
     return with_server(shown, answers, offline, use_case.gates, enforced=enforced)
