@@ -43,7 +43,9 @@ from mlops_assets_tests.redis_server import redis_address, redis_server  # noqa:
 
 FIRST, LAST = "2013-03-01", "2013-03-21"
 LIVE = ("2013-03-22", "2013-03-23")
-LOOSE = Gates(min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2)
+LOOSE = Gates(
+    min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2, max_latency_ms=5000.0
+)
 
 
 def small(use_case: UseCase) -> UseCase:

@@ -65,7 +65,7 @@ class Gates:
     """How much worse in log-loss on one slice, at the lower end of the day-block interval: surely worse than this."""
     slice_min_rows: int = 200
     """Rows below which a slice is shown and not judged."""
-    max_latency_ms: float = 50.0
+    max_latency_ms: float = 100.0
     """Median time of one row in the server as it ships, over loopback, its record on disk."""
     max_bundle_bytes: int = 32 * 1024 * 1024
 

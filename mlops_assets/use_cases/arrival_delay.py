@@ -44,7 +44,8 @@ ARRIVAL_DELAY = UseCase(
     # Of 22 honest models, cut off every two weeks of the year, the worst showed AUC 0.653 (a quiet September, hard to
     # rank), log-loss ratio 0.934, calibration error 0.075; no slice of 200 rows was surely worse than the champion of
     # two weeks, one month or two months before by more than 0.000. The least bad of ten kinds of bad models is refused
-    # beside a champion by 0.014 on a slice. One row takes the server 2 ms.
+    # beside a champion by 0.014 on a slice. One row takes the
+    # server 2 ms, and 20 ms on two cores with ten other processes at work.
     gates=Gates(
         min_auc=0.62,
         max_log_loss_ratio=0.97,
@@ -52,7 +53,7 @@ ARRIVAL_DELAY = UseCase(
         champion_margin=0.01,
         slice_margin=0.01,
         slice_min_rows=200,
-        max_latency_ms=50.0,
+        max_latency_ms=100.0,
         max_bundle_bytes=32 * 1024 * 1024,
     ),
     release=Release(

@@ -1,6 +1,7 @@
 """The real server with one bundle: loaded, asked, timed; and seen failing with damaged bytes and a blocked store."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from mlops_assets.use_cases import ARRIVAL_DELAY
 from mlops_assets_tests.ml.made_rows import TRAINING, day_of
 from mlops_assets_tests.serving.conftest import REQUEST_FIELDS, flight
 
-LIMITS = ARRIVAL_DELAY.gates
+LIMITS = replace(ARRIVAL_DELAY.gates, max_latency_ms=240.0)
+"""The reader of the store waits 250 ms for a writer; an idle server answers in two."""
 FEATURES = (
     ModelFeature("carrier", "category"),
     ModelFeature("distance", "number"),

@@ -63,12 +63,12 @@ def build_challengers(use_case: UseCase) -> list[Any]:
             judged, verdicts = [], []
             for held in candidates_on(releases, use_case, day):
                 rows = paired_rows(tables, use_case, held, day)
-                judgement = _judge(use_case, releases, rows, held, day)
                 decision = _decide(use_case, releases, artifacts, rows, held, day)
-                put_judgement(artifacts, use_case, judgement)
                 put_release_decision(artifacts, use_case, decision)
+                if held.to_arm:
+                    judged.append(_judge(use_case, releases, rows, held, day))
+                    put_judgement(artifacts, use_case, judged[-1])
                 cutoff = releases.registry.version(use_case.name, held.version).cutoff_day
-                judged.append(judgement)
                 verdicts.append({**to_plain(decision), "cutoff_day": cutoff})
         return dg.MaterializeResult(metadata=_metadata(judged, verdicts))
 
