@@ -62,7 +62,8 @@ class NewestSqliteStore(SqliteOnlineStore):
         self, connection: sqlite3.Connection, config: RepoConfig, table: FeatureView, keys: Sequence[EntityKey]
     ) -> dict[bytes, tuple[tuple[int, int], dict[str, bytes]]]:
         """Key -> its clocks and values, as they are stored."""
-        name = _table_id(config.project, table, config.registry.enable_online_feature_view_versioning)
+        known: Any = config.registry
+        name = _table_id(config.project, table, known.enable_online_feature_view_versioning)
         raw, held = [_raw_key(config, key) for key in keys], {}
         for first in range(0, len(raw), KEYS_AT_ONCE):
             part = raw[first : first + KEYS_AT_ONCE]
@@ -84,7 +85,8 @@ class NewestRedisStore(RedisOnlineStore):
         self, config: RepoConfig, table: FeatureView, data: list[Row], progress: Progress = None
     ) -> None:
         """As in OnlineStore; one round trip, each key at once."""
-        client = self._get_client(config.online_store)
+        settings: Any = config.online_store
+        client = self._get_client(settings)
         write = client.register_script(WRITE_NEWS)
         with client.pipeline(transaction=False) as pipe:
             for row in data:

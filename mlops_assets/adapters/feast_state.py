@@ -108,7 +108,8 @@ class StateOnlineStore(OnlineStore):
     def _open(self, config: RepoConfig) -> tuple[OnlineStore, RepoConfig]:
         """The store, and the configuration that it expects."""
         if self._chosen is None:
-            address = config.online_store.address or Settings.from_environment().online_address
+            given: Any = config.online_store
+            address = given.address or Settings.from_environment().online_address
             store, settings = _store_at(address)
             own = copy.copy(config)
             own._online_store = settings

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.health import asked
 from mlops_assets.adapters.registry import RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def probe(address: str) -> None:
     if time.monotonic() - _answered_at.get(address, float("-inf")) < TRUST_SECONDS:
         return
     try:
-        httpx.get(f"{address.rstrip('/')}/health", timeout=PROBE_SECONDS, trust_env=False)
+        asked(f"{address.rstrip('/')}/health", PROBE_SECONDS)
     except httpx.HTTPError as error:
         raise RegistryUnavailable(address, error) from error
     _answered_at[address] = time.monotonic()

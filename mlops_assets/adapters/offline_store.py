@@ -122,19 +122,21 @@ class DeltaOfflineStore(OfflineStore):
         """
         if not isinstance(entity_df, pd.DataFrame):
             raise TypeError("give the decisions as a frame: entity queries in SQL are not supported")
-        if EVENT_TIMESTAMP not in entity_df:
+        asked = pd.DataFrame(entity_df)
+        if EVENT_TIMESTAMP not in asked:
             raise ValueError(f"the decisions' frame has no column {EVENT_TIMESTAMP}: name their instants so")
         tables = _Pinned(config)
-        at = entity_df[EVENT_TIMESTAMP]
+        at = asked[EVENT_TIMESTAMP]
         metadata = RetrievalMetadata(
             features=feature_refs,
-            keys=[name for name in entity_df.columns if name != EVENT_TIMESTAMP],
+            keys=[name for name in asked.columns if name != EVENT_TIMESTAMP],
             min_event_timestamp=at.min(),
             max_event_timestamp=at.max(),
         )
         wanted = [(view, _requested(view, feature_refs)) for view in feature_views]
-        cutoff = filter_by_created_timestamp or config.offline_store.created_cutoff
-        entities = pa.Table.from_pandas(entity_df, preserve_index=False)
+        settings: Any = config.offline_store
+        cutoff = filter_by_created_timestamp or settings.created_cutoff
+        entities = pa.Table.from_pandas(asked, preserve_index=False)
         return DeltaJob(
             lambda: point_in_time(entities, wanted, tables, full_feature_names=full_feature_names, cutoff=cutoff),
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),

@@ -24,6 +24,7 @@ from mlops_assets.adapters.training_sets import rows_at
 from mlops_assets.contracts import Manifest, Training, TrainingSetManifest
 from mlops_assets.ml.bundles import bundle_digest, digest_of
 from mlops_assets.ml.digests import content_digest
+from mlops_assets.ml.encoding import MissingColumn
 from mlops_assets.ml.fitting import fit_bundle
 from mlops_assets.ml.reproduction import (
     COMMIT,
@@ -55,10 +56,15 @@ def reproduce(
     manifest, training, frozen = recorded_facts(registry, model, version)
     content, origin = rows(frozen)
     frame = thaw(content)
-    here = _circumstances(read_provenance(), feature_store.service_digest(frozen.feature_service))
     fault = float(manifest.training_config["invert_label_share"])
-    inputs = feature_store.inputs(frozen.feature_service)
-    _, bundle = fit_bundle(frame, find_use_case(model), training, inputs, invert_label_share=fault, threads=threads)
+    try:
+        inputs = feature_store.inputs(frozen.feature_service)
+        _, bundle = fit_bundle(frame, find_use_case(model), training, inputs, invert_label_share=fault, threads=threads)
+    except (KeyError, MissingColumn) as error:
+        raise NotReproducible(
+            f"this checkout's features do not fit the frozen training set: {error.args[0]}. Check out the commit of "
+            f"the model: {manifest.code_commit}"
+        ) from error
     return Reproduction(
         model=model,
         version=version,
@@ -69,7 +75,7 @@ def reproduce(
         training_set_found=digest_of(content),
         same_rows=content_digest(frame) == frozen.content_digest,
         differences=compare_bundles(_bundle(registry, model, version), bundle),
-        circumstances=compare_circumstances(_recorded_circumstances(manifest), here),
+        circumstances=compare_circumstances(_recorded(manifest), _here(read_provenance(), inputs.digest)),
     )
 
 
@@ -134,12 +140,12 @@ def _bundle(registry: Registry, model: str, version: int) -> dict[str, bytes]:
         return read_files(registry.download(model, version, Path(folder) / "bundle"))
 
 
-def _recorded_circumstances(manifest: Manifest) -> dict[str, str]:
+def _recorded(manifest: Manifest) -> dict[str, str]:
     code, definitions = manifest, manifest.feature_service_digest
     return _named(code.code_commit, code.code_dirty, code.lock_digest, definitions, code.packages)
 
 
-def _circumstances(code: Provenance, definitions: str) -> dict[str, str]:
+def _here(code: Provenance, definitions: str) -> dict[str, str]:
     return _named(code.code_commit, code.code_dirty, code.lock_digest, definitions, code.versions)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlops_assets.adapters import processes
+from mlops_assets.adapters.health import asked
 from mlops_assets.adapters.locks import locked
 from mlops_assets.adapters.settings import Settings
 
@@ -157,7 +158,7 @@ def answers(service: Service) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"{service.url.rstrip('/')}{service.health}", timeout=2.0, trust_env=False).is_success
+        return asked(f"{service.url.rstrip('/')}{service.health}", 2.0).is_success
     except httpx.HTTPError:
         return False
 

@@ -105,21 +105,20 @@ def corrected(
 ) -> pd.DataFrame:
     """What a table shall hold of some days, given what it holds and what their rows are as computed now.
 
-    ``fresh`` has ``day``, the key, ``event_timestamp`` (unique together) and values; ``held`` the same and
-    ``created_timestamp``. Rows of ``new_days``, computed for the first time, are known at their own instant. Of all
-    other days, a row whose values are the same as before stays as it is; one with other values is added as known from
-    ``learned`` on (or its own instant, if that is later) and the row of before stays; a row that vanished is added
-    without values. What was learned at that very instant already is replaced. The same computation twice changes
-    nothing. Returns the columns of ``fresh`` and ``created_timestamp``, ordered by event, key and created.
+    ``fresh`` has ``day``, the key, ``event_timestamp`` (unique together; ordered by event and key) and values; ``held``
+    the same and ``created_timestamp``. Rows of ``new_days``, computed for the first time, are known at their own
+    instant. Of all other days, a row whose values are the same as before stays as it is; one with other values is added
+    as known from ``learned`` on (or its own instant, if that is later) and the row of before stays; a row that vanished
+    is added without values. What was learned at that very instant already is replaced. The same computation twice
+    changes nothing. Returns the columns of ``fresh`` and ``created_timestamp``, ordered by event, key and created.
     """
     columns, pair = [*fresh.columns, CREATED_TIMESTAMP], [key, EVENT_TIMESTAMP]
     first = fresh["day"].isin(list(new_days))
-    kept = held.reindex(columns=columns)
-    parts = [first_known(fresh[first])]
-    if len(kept) or not first.all():
-        kept = kept.astype({EVENT_TIMESTAMP: INSTANT, CREATED_TIMESTAMP: INSTANT})
-        kept[CREATED_TIMESTAMP] = known_at(kept)
-        parts.append(_revised(kept, fresh[~first], pair, learned))
+    if held.empty and first.all():
+        return first_known(fresh)
+    kept = held.reindex(columns=columns).astype({EVENT_TIMESTAMP: INSTANT, CREATED_TIMESTAMP: INSTANT})
+    kept[CREATED_TIMESTAMP] = known_at(kept)
+    parts = [first_known(fresh[first]), _revised(kept, fresh[~first], pair, learned)]
     rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)[columns]
     return rows.sort_values([EVENT_TIMESTAMP, key, CREATED_TIMESTAMP], kind="stable", ignore_index=True)
 

@@ -41,6 +41,11 @@ class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``default``: the value below; ``fail``: nothing does, and there is no score without it."""
     value: float | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a default without a value, or a value that nobody would use."""
+        if (self.policy == "default") != (self.value is not None):
+            raise ValueError(f"{self.feature}: a default has a value, and nothing else has")
+
 
 class ViewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One feature view read from the online store; its columns are named ``<view>__<feature>``."""

@@ -23,6 +23,7 @@ from mlops_assets.ml.schedules import (
     clock_minutes,
     dates,
     instant,
+    iso_dates,
     local_clock,
     local_day,
     local_minute,
@@ -105,7 +106,7 @@ def _flight_id(raw: pd.DataFrame) -> pd.Series:
     flight = number(raw["flight"])
     known = flight.where((flight % 1 == 0) & flight.between(0, 99_999)).astype("Int64").astype("string")
     carrier, origin, dest = (text(raw[name]).astype("string") for name in ("carrier", "origin", "dest"))
-    whole = dates(raw).dt.strftime("%Y-%m-%d") + "_" + carrier + known + "_" + origin + "_" + dest
+    whole = iso_dates(dates(raw)).astype("string") + "_" + carrier + known + "_" + origin + "_" + dest
     return text(whole)
 
 

@@ -89,11 +89,13 @@ def _require_columns(dataset: Dataset, day: str, frame: pd.DataFrame) -> None:
 
 def _joined(dataset: Dataset, landed: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """All landed rows with the day that landed them and their position in its file."""
-    frames = [frame.assign(_day=day, _row=np.arange(len(frame))) for day, frame in landed.items()]
-    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    filled = {day: frame for day, frame in landed.items() if len(frame)} or dict(list(landed.items())[:1])
     if not filled:
         raise ContractBroken(f"{dataset.name}: nothing was landed. Name at least one day.")
-    return pd.concat(filled, ignore_index=True)
+    lengths = [len(frame) for frame in filled.values()]
+    rows = pd.concat(filled.values(), ignore_index=True)
+    days = np.repeat(np.array(list(filled), dtype=object), lengths)
+    return rows.assign(_day=days, _row=np.concatenate([np.arange(length) for length in lengths]))
 
 
 def _breaches(dataset: Dataset, typed: pd.DataFrame, references: References) -> pd.Series:

@@ -52,7 +52,7 @@ def completed(
         values = np.asarray(columns[name], dtype=np.float64)
         missing = np.isnan(values)
         if rule.policy == "default":
-            filled[name] = np.where(missing, rule.value, values)
+            filled[name] = np.where(missing, np.float64(rule.value), values)
         elif missing.any():
             barred[name] = missing
     return filled, barred

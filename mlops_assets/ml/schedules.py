@@ -76,10 +76,15 @@ def local_clock(instants: pd.Series) -> pd.Series:
 
 def local_day(instants: pd.Series) -> pd.Series:
     """ISO date of each instant on New York's calendar; None for NaT."""
-    codes, days = pd.factorize(local_clock(instants).dt.normalize())
+    return iso_dates(local_clock(instants))
+
+
+def iso_dates(clocks: pd.Series) -> pd.Series:
+    """ISO date of each clock without zone; None for NaT."""
+    codes, days = pd.factorize(clocks.dt.normalize())
     # One text per day, not per row: formatting 336,776 rows takes 1.6 s.
     texts = np.array([*(day.strftime("%Y-%m-%d") for day in days), None], dtype=object)
-    return pd.Series(texts[codes], index=instants.index)
+    return pd.Series(texts[codes], index=clocks.index)
 
 
 def local_minute(instants: pd.Series, zones: pd.Series | str) -> pd.Series:

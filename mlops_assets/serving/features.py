@@ -145,7 +145,7 @@ def view_columns(
         rows.append(row)
         times.append(None if row.at is None else instant(row.at))
     values = zip(*[row.values for row in rows], strict=True)
-    columns: dict[str, Sequence[Any]] = dict(zip(_names(view), values, strict=True))
+    columns: dict[str, Any] = dict(zip(_names(view), values, strict=True))
     barred: Mapping[int, str] = {}
     if view.when_missing:
         filled, barred = _completed(view, columns, keys, rows)
@@ -182,7 +182,7 @@ def _names(view: ViewInput) -> tuple[str, ...]:
 
 def _completed(
     view: ViewInput, columns: Mapping[str, Sequence[Any]], keys: Sequence[Any], rows: Sequence[_Held]
-) -> tuple[Mapping[str, Sequence[Any]], dict[int, str]]:
+) -> tuple[Mapping[str, Any], dict[int, str]]:
     """The columns that policies change, and the rows that they bar with the reason."""
     filled, without = completed(view, columns)
     barred: dict[int, str] = {}

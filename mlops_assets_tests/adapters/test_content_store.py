@@ -16,6 +16,7 @@ from mlops_assets.adapters.content_store import (
     ContentUnavailable,
     MemoryContentStore,
     address,
+    md5_of,
 )
 from mlops_assets.adapters.dvc_store import DvcStore, dvc_file, without_secrets
 from mlops_assets.contracts import FilePointer
@@ -159,6 +160,29 @@ def test_pushes_at_once_from_two_states_all_arrive(tmp_path: Path) -> None:
         pointers = list(pool.map(lambda job: job[0].push(job[1], job[2]), jobs))
     for (store, _, content), pointer in zip(jobs, pointers, strict=True):
         assert store.pull(pointer, digest_of(content)) == content
+
+
+PUSHING = """
+import sys, pathlib
+from mlops_assets.adapters.dvc_store import DvcStore
+root, who = pathlib.Path(sys.argv[1]), sys.argv[2]
+store = DvcStore(root / "dvc", str(root / "remote"))
+for n in range(4):
+    pointer = store.push(f"{who}/{n}/rows.parquet", f"{n} {who}".encode() * 9999)
+    print(pointer.md5, pointer.size)
+"""
+
+
+@pytest.mark.integration
+def test_processes_that_push_at_once_from_one_state_do_not_hurt_each_other(tmp_path: Path) -> None:
+    commands = [[sys.executable, "-c", PUSHING, str(tmp_path), who] for who in ("one", "two", "three")]
+    pushing = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    told = [process.communicate(timeout=120)[0].split() for process in pushing]
+    assert [process.returncode for process in pushing] == [0, 0, 0]
+    for md5, size in ((words[n], words[n + 1]) for words in told for n in range(0, 8, 2)):
+        file = tmp_path / "remote" / "files" / "md5" / md5[:2] / md5[2:]
+        assert md5_of(file.read_bytes()) == md5
+        assert file.stat().st_size == int(size)
 
 
 @pytest.mark.integration

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.adapters.feast_format import UnreadableFormat, decode_instant, decode_value, entity_key, redis_field
@@ -38,6 +38,7 @@ def test_every_scalar_is_decoded_as_feast_encodes_it():
 
 
 @pytest.mark.integration
+@settings(deadline=None)
 @given(st.datetimes(dt.datetime(1960, 1, 1), dt.datetime(2200, 1, 1)))
 def test_an_instant_is_decoded_as_protobuf_encodes_it(at):
     from google.protobuf.timestamp_pb2 import Timestamp

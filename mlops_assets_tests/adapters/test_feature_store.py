@@ -4,6 +4,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from mlops_assets.adapters.feature_specs import REPO, repo_spec
 from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_tables import MemoryTables
+from mlops_assets.adapters.online_reader import Snapshot
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.ml.bitemporal import corrected
+from mlops_assets.ml.bundles import Missing
 from mlops_assets.ml.features import VIEWS, compute, end_of, hours_of
+from mlops_assets.ml.missing import FeatureMissing
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.ml.training import decisions, entity_frame
+from mlops_assets.serving.features import view_columns
 from mlops_assets_tests.ml.made_days import DAYS, snapshots, world
 
 SERVICE = "arrival_delay_v1"
@@ -172,6 +177,56 @@ def test_a_correction_of_long_ago_changes_no_decision_at_all(alone: tuple[Featur
     pd.testing.assert_frame_equal(store.training_frame(SERVICE, ENTITIES), before)
 
 
+@pytest.fixture(params=STORES[:2])
+def with_policies(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], FeatureStore]:
+    """Makes a store whose repo gives the gusts another policy."""
+
+    def make(policy: str) -> FeatureStore:
+        repo = tmp_path / "repo"
+        shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns("__pycache__"))
+        text, unit = (repo / "flights.py").read_text(), '"Gusts; missing when there were none", "miles per hour"'
+        assert unit in text
+        (repo / "flights.py").write_text(text.replace(unit, f'{unit}, when_missing="{policy}"'))
+        if request.param == "memory":
+            return MemoryFeatureStore(filled(MemoryTables()), repo_spec(repo, tmp_path))
+        filled(DeltaTables(tmp_path / "tables"))
+        return FeastFeatureStore(replace(Settings(), state=tmp_path), repo)
+
+    return make
+
+
+GUSTS = "origin_weather__wind_gust"
+
+
+def test_a_default_stands_for_a_missing_value_in_training_as_in_the_server(
+    store: FeatureStore, with_policies: Callable[[str], FeatureStore]
+) -> None:
+    changed = with_policies("default:-1")
+    plain, filled_in = (made.training_frame(SERVICE, ENTITIES)[GUSTS] for made in (store, changed))
+    assert plain.isna().any()
+    assert (filled_in == plain.fillna(-1)).all()
+    (weather,) = (view for view in changed.inputs(SERVICE).views if view.name == "origin_weather")
+    assert weather.when_missing == (Missing("wind_gust", "default", -1.0),)
+    held = Snapshot(0.0, dict.fromkeys(weather.features))
+    assert view_columns(weather, ["JFK"], [0.0], {"JFK": held}).columns[GUSTS].tolist() == [-1.0]
+    assert changed.service_digest(SERVICE) != store.service_digest(SERVICE)
+
+
+def test_a_feature_that_must_be_there_stops_a_training_set_and_says_which_decision(
+    with_policies: Callable[[str], FeatureStore],
+) -> None:
+    store = with_policies("fail")
+    with pytest.raises(FeatureMissing, match=f"{GUSTS} is missing for .* of {len(ENTITIES)} decisions") as told:
+        store.training_frame(SERVICE, ENTITIES)
+    rest = ENTITIES.drop(index=list(told.value.positions))
+    assert store.training_frame(SERVICE, rest)[GUSTS].notna().all()
+
+
+def test_a_policy_that_is_none_is_refused_by_the_features_name(with_policies: Callable[[str], FeatureStore]) -> None:
+    with pytest.raises(ValueError, match="wind_gust: when_missing must be null, fail or default"):
+        with_policies("guess").inputs(SERVICE)
+
+
 def test_on_demand_features_are_those_of_the_one_implementation(store: FeatureStore) -> None:
     frame = store.training_frame(SERVICE, ENTITIES)
     expected = TRANSFORMATIONS["schedule_features"]({name: ENTITIES[name].to_numpy() for name in ENTITIES.columns})
@@ -241,6 +296,19 @@ def test_a_key_that_was_never_written_is_missing_and_no_error(store: FeatureStor
     assert answer["destination_delays__landed_share_24h"] is None
     assert answer["schedule_features__speed"] > 0
     assert store.snapshots("destination_delays", ["ZZZ"]) == [None]
+
+
+@pytest.mark.integration
+def test_feasts_own_call_for_the_service_gives_the_same_frame(tmp_path: Path) -> None:
+    """Through its door to the on-demand view, which the store's own call goes around."""
+    chosen = settings(tmp_path)
+    filled(DeltaTables(chosen.tables))
+    store = FeastFeatureStore(chosen)
+    service = store._feast.get_feature_service(SERVICE)
+    theirs = store._feast.get_historical_features(ENTITIES, service, full_feature_names=True).to_df()
+    ours = store.training_frame(SERVICE, ENTITIES)
+    names = [feature.name for feature in store.inputs(SERVICE).features]
+    pd.testing.assert_frame_equal(ours[names], theirs[names], check_exact=True)
 
 
 def test_an_unknown_service_is_an_error_that_lists_the_known(store: FeatureStore) -> None:

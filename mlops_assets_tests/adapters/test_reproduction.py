@@ -157,6 +157,22 @@ def test_a_table_version_that_is_gone_is_named_with_the_other_way(lived):
         again(lived, tables_of(lived), version)
 
 
+def test_a_checkout_whose_features_do_not_fit_says_which_commit_does(lived):
+    manifest = manifest_of(lived.memory.registry, MODEL, 1)
+
+    def without_a_feature(frozen):
+        frame = thaw(lived.memory.content_store.pull(frozen.file, frozen.digest))
+        return freeze(frame.drop(columns="origin_weather__temp"))[0], "another time"
+
+    with pytest.raises(NotReproducible, match="origin_weather__temp") as told:
+        again(lived, without_a_feature)
+    assert manifest.code_commit in str(told.value)
+    frozen = replace(training_set_of(lived.memory.registry, MODEL, 1), feature_service="arrival_delay_v9")
+    version = with_documents(lived.memory.registry, {TRAINING_SET: to_json(frozen).encode()})
+    with pytest.raises(NotReproducible, match="arrival_delay_v9"):
+        again(lived, remote_of(lived), version)
+
+
 def test_a_version_without_a_recorded_training_set_is_refused(lived):
     version = with_documents(lived.memory.registry, {TRAINING_SET: b""})
     with pytest.raises(NotReproducible, match=f"version {version}"):

@@ -1,5 +1,6 @@
 """A backfill that is killed, wherever, and run again leaves what an undisturbed one leaves; no half write is seen."""
 
+import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,3 +135,18 @@ def test_a_backfill_killed_again_and_again_gets_there_and_leaves_files_that_a_va
     tables(tmp_path).vacuum(FLIGHTS, (), older_than_hours=0)
     assert data_files(tmp_path) == len(DAYS)
     assert_whole(tmp_path, undisturbed)
+
+
+def test_two_backfills_of_the_same_days_at_once_leave_what_one_leaves(tmp_path, undisturbed):
+    context = multiprocessing.get_context("forkserver")
+    both = [context.Process(target=backfill, args=(tmp_path,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(200)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert_whole(tmp_path, undisturbed)
+    assert {name: len(frame) for name, frame in rows(tmp_path).items()} == {
+        name: len(frame) for name, frame in undisturbed.rows.items()
+    }
+    assert versions(tmp_path) == undisturbed.versions

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.bitemporal import NEVER, believed, corrected, first_known, newest, visible
@@ -28,6 +28,7 @@ def seen_by_hand(rows: list[tuple[int, int, int]], key: int, at: int) -> tuple[i
     return max(known, key=lambda row: row[1:], default=None)
 
 
+@settings(deadline=None)
 @given(rows_with_two_clocks)
 def test_what_is_visible_at_an_instant_is_what_was_known_then(rows):
     positions, since = visible(*columns(rows))
@@ -38,6 +39,7 @@ def test_what_is_visible_at_an_instant_is_what_was_known_then(rows):
             assert found == seen_by_hand(rows, key, at)
 
 
+@settings(deadline=None)
 @given(rows_with_two_clocks)
 def test_a_visible_instant_occurs_once_per_key(rows):
     positions, since = visible(*columns(rows))
@@ -45,6 +47,7 @@ def test_a_visible_instant_occurs_once_per_key(rows):
     assert len(set(pairs)) == len(pairs)
 
 
+@settings(deadline=None)
 @given(rows_with_two_clocks)
 def test_what_is_believed_now_is_what_was_created_last(rows):
     found = {rows[position] for position in newest(*columns(rows))}
@@ -132,6 +135,7 @@ values = st.one_of(st.none(), st.integers(0, 2).map(float))
 worlds = st.lists(st.dictionaries(st.sampled_from(["08", "09", "10"]), values, max_size=3), min_size=1, max_size=5)
 
 
+@settings(deadline=None, max_examples=50)
 @given(worlds)
 def test_every_state_of_the_past_stays_visible_as_it_was(worlds):
     """However often a day is corrected: what was believed after each correction can be read at that instant."""

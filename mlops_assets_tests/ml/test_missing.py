@@ -29,6 +29,14 @@ def test_columns_are_filled_and_rows_are_barred():
     assert completed(view, {**columns, "v__b": (1.0, 2.0, 3.0)})[1] == {}
 
 
+@pytest.mark.parametrize(
+    "rule", [b'{"feature":"a","policy":"default"}', b'{"feature":"a","policy":"fail","value":1.0}']
+)
+def test_a_bundle_whose_policy_makes_no_sense_is_refused(rule):
+    with pytest.raises(msgspec.ValidationError, match="a default has a value"):
+        msgspec.json.decode(rule, type=Missing)
+
+
 def test_a_view_of_an_older_bundle_is_read_and_one_without_policies_is_written_as_before():
     old = b'{"name":"v","join_key":"k","ttl_seconds":1,"features":["a"]}'
     view = msgspec.json.decode(old, type=ViewInput)
