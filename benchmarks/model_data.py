@@ -14,6 +14,8 @@ import pandas as pd
 
 from mlops_assets.adapters.content_store import MemoryContentStore
 from mlops_assets.adapters.deployment import Deployment
+from mlops_assets.adapters.endpoint import MemoryEndpoint
+from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.assets.address import DATASETS, FEATURES, MODELS, TRAINING, key
@@ -39,12 +41,15 @@ class Graph:
         settings = Settings(state=root, start_services=False, live_from=USE_CASE.domain.live_from)
         parts = Deployment(settings)
         self.artifacts, self.feature_store, self.studies = parts.artifacts, parts.feature_store, parts.studies
+        registry = MemoryRegistry()
         named = ("source", "tables", "feature_store", "artifacts", "studies")
         resources = {
             **{role: getattr(parts, role) for role in named},
             "content_store": MemoryContentStore(),
+            "registry": registry,
+            "endpoint": MemoryEndpoint(registry),
             "experiment_tracking": MemoryExperimentTracking(),
-            "replay": Replay(parts.source, parts.tables, parts.feature_store, parts.endpoint, (USE_CASE,)),
+            "replay": Replay(parts.source, parts.tables, parts.feature_store, MemoryEndpoint(registry), (USE_CASE,)),
         }
         self.definitions = build_defs((USE_CASE,), resources, settings)
         self._job: Any = self.definitions.resolve_implicit_global_asset_job_def()
