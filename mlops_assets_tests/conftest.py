@@ -38,12 +38,15 @@ from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.resources.mlflow import MemoryExperimentTracking
 from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.in_process import InProcessEndpoint
+from mlops_assets.serving.probe import InProcessProbe, Probe
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets_tests.redis_server import redis_address, redis_server  # noqa: F401 - fixtures
 
 FIRST, LAST = "2013-03-01", "2013-03-21"
 LIVE = ("2013-03-22", "2013-03-23")
-LOOSE = Gates(min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2)
+LOOSE = Gates(
+    min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2, max_latency_ms=5000.0
+)
 
 
 def small(use_case: UseCase) -> UseCase:
@@ -82,7 +85,12 @@ class Twins:
     """The definitions on twins, and what a test does with them."""
 
     def __init__(
-        self, folder: Path, memory: Memory, endpoint: Endpoint | None = None, use_case: UseCase | None = None
+        self,
+        folder: Path,
+        memory: Memory,
+        endpoint: Endpoint | None = None,
+        use_case: UseCase | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.use_case = use_case or small(USE_CASES[0])
         self.domain = self.use_case.domain
@@ -93,6 +101,7 @@ class Twins:
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
+        self.probe = probe or InProcessProbe(lambda: StoreReader(memory.feature_store), TRANSFORMATIONS)
         self.instance = dg.DagsterInstance.ephemeral()
         self.definitions = build_defs(
             (self.use_case,), self._resources(), Settings(state=folder, start_services=False, live_from=LIVE[0])
@@ -115,6 +124,7 @@ class Twins:
             "releases": self.releases,
             "endpoint": self.endpoint,
             "replay": Replay(*parts, (self.use_case,), live_from=LIVE[0]),
+            "probe": self.probe,
             "experiment_tracking": MemoryExperimentTracking(),
         }
 

@@ -52,11 +52,14 @@ def use_case_jobs(use_case: UseCase) -> dict[str, Any]:
     """The jobs that train, release, remedy and hand over; each works on one day."""
     training = dg.AssetSelection.groups(f"{use_case.name}/{TRAINING}", f"{use_case.name}/{MODELS}")
     training |= dg.AssetSelection.assets(key(use_case, RELEASES, "shadow"))
+    released = dg.AssetSelection.assets(key(use_case, MODELS, "released_card"))
+    training -= released
+    conclusion = dg.AssetSelection.assets(*(key(use_case, RELEASES, n) for n in ("canary_analysis", "champion")))
     selections = {
         TRAIN: training,
         RETRAIN: training | _remedies(use_case, "retrain", "incident"),
         CANARY: dg.AssetSelection.assets(key(use_case, RELEASES, "canary")),
-        CONCLUDE: dg.AssetSelection.assets(*(key(use_case, RELEASES, n) for n in ("canary_analysis", "champion"))),
+        CONCLUDE: conclusion | released,
         ROLL_BACK: _remedies(use_case, "rollback", "incident"),
         HOLD: _remedies(use_case, "quarantine", "incident"),
         TRANSFER: dg.AssetSelection.assets(key(use_case, PRODUCTION, "transferred_version")),

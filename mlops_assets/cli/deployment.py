@@ -45,7 +45,9 @@ def _refusals() -> tuple[type[Exception], ...]:
         services,
         signatures,
         transfers,
+        version_cards,
     )
+    from mlops_assets.ml.sign_offs import NotAskedToSign
 
     return (
         content_store.ContentDamaged,
@@ -64,4 +66,6 @@ def _refusals() -> tuple[type[Exception], ...]:
         signatures.SignatureRefused,
         transfers.TransferRefused,
         FileExistsError,
+        version_cards.CardMissing,
+        NotAskedToSign,
     )

@@ -5,6 +5,7 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
 from mlops_assets.cli.impact import impact
 from mlops_assets.cli.keys import keys, verify
@@ -14,6 +15,7 @@ from mlops_assets.cli.play import demo
 from mlops_assets.cli.reproduce import reproduce
 from mlops_assets.cli.run import serve, stop, up
 from mlops_assets.cli.sample import sample
+from mlops_assets.cli.sign import sign_off
 from mlops_assets.cli.trace import history
 from mlops_assets.cli.transfer import transfer
 
@@ -23,8 +25,8 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, history, lineage, impact, verify, reproduce)
-OPERATE = (promote, override, rollback, transfer, keys)
+LOOK = (status, history, lineage, impact, verify, reproduce, card)
+OPERATE = (promote, override, rollback, sign_off, transfer, keys)
 for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
 

@@ -71,7 +71,7 @@ def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | 
 
 
 def cause_of(what: str, here: "Deployment", model: str, by: str, reason: str, day: str | None) -> "Cause":
-    """Why a person moves something, as the history will tell it."""
+    """An operator's move, made now, on the day given or the last that landed; the history tells it."""
     from mlops_assets.adapters.releases import Cause
 
     domain = find_use_case(model).domain

@@ -15,10 +15,11 @@ from mlops_assets.contracts.evidence import (
     Gate,
     Judgement,
     ReleaseDecision,
+    ServerAnswers,
     Step,
     Verdict,
 )
-from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Training, UseCase
+from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Slice, Training, UseCase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
 from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
@@ -51,7 +52,9 @@ __all__ = [
     "ParameterStudy",
     "Release",
     "ReleaseDecision",
+    "ServerAnswers",
     "ServerStatus",
+    "Slice",
     "Step",
     "TableVersion",
     "Training",

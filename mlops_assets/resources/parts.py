@@ -50,8 +50,19 @@ def part(role: str) -> dg.ResourceDefinition:
     return dg.ResourceDefinition(create, description=f"The deployment's {role.replace('_', ' ')}.")
 
 
+def probe() -> dg.ResourceDefinition:
+    """A model server of its own for one bundle, with the deployment's configuration."""
+
+    def create(context: dg.InitResourceContext) -> Any:
+        from mlops_assets.serving.probe import ProcessProbe
+
+        return ProcessProbe(Settings.from_environment())
+
+    return dg.ResourceDefinition(create, description="A server of its own for one bundle, before it is registered.")
+
+
 def deployed_resources(settings: Callable[[], Settings] = Settings.from_environment) -> dict[str, Any]:
     """Every resource of the definitions, by role."""
     chosen = settings()
     tracking = ExperimentTracking(tracking_uri=chosen.registry_uri, ui_url=chosen.ui_url)
-    return {**{role: part(role) for role in ROLES}, "experiment_tracking": tracking}
+    return {**{role: part(role) for role in ROLES}, "probe": probe(), "experiment_tracking": tracking}

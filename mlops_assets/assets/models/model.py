@@ -1,7 +1,7 @@
 """The trained model of a cut-off day, as an immutable bundle with its manifest.
 
 Here: model, and the knobs of one training. Belongs here: what decides the bytes. Does not: evidence about them
-(``assets.models.evidence``).
+(``assets.models.evaluation`` and its neighbours).
 """
 
 from collections.abc import Mapping
