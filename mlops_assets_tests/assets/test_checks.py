@@ -5,14 +5,18 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pytest
 
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.releases import Cause
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
 from mlops_assets.assets.address import FEATURES, MODELS, MONITORING, RELEASES, TRAINING, key
 from mlops_assets.assets.files import put_release_decision
+from mlops_assets.assets.monitoring import monitors
+from mlops_assets.assets.monitoring.evidence import Evidence
 from mlops_assets.assets.releases import build_releases
-from mlops_assets.contracts import Arm, ReleaseDecision, Step
+from mlops_assets.contracts import Arm, Judgement, ReleaseDecision, Step, Verdict
+from mlops_assets.ml import monitoring
 from mlops_assets_tests.conftest import LAST, LIVE, Twins, checks_of
 
 
@@ -109,3 +113,17 @@ def test_a_monitor_in_alarm_is_not_quiet(lived):
     lived.memory.tables.replace("flights/datasets/quarantine", broken, [LIVE[1]], {})
     result = lived.materialize([key(lived.use_case, MONITORING, "data_contract")], LIVE[1])
     assert checks_of(result) == {"data_contract/is_quiet": False}
+
+
+@pytest.mark.parametrize("name", monitors.MONITORS)
+def test_every_monitor_s_alarm_reaches_its_check(lived, monkeypatch, name):
+    """What sets each monitor off is shown in ``ml/test_monitoring.py`` and ``ml/test_performance.py``."""
+
+    def alarmed(bench: monitors.Bench, seen: Evidence) -> Judgement:
+        return replace(monitoring.unknown(name, seen.about, "far too many"), verdict=Verdict.ALARM)
+
+    monkeypatch.setattr(monitors, "MONITORS", {**monitors.MONITORS, name: alarmed})
+    result = lived.materialize([key(lived.use_case, MONITORING, name)], LIVE[1])
+    assert checks_of(result) == {f"{name}/is_quiet": False}
+    (told,) = result.get_asset_check_evaluations()
+    assert told.metadata["reason"].value == "far too many"
