@@ -1,6 +1,7 @@
 """Finds pickle streams, wherever they hide: plain, in archives, in columns of tables and databases, in base64.
 
 Belongs here: looking. Does not: deciding which finds are allowed.
+Run as ``python -m mlops_assets_tests.pickle_streams <folder>``: prints every find, exit code 1 when there is one.
 
 A stream is one when its opcodes parse to the end and keep the discipline of pickle's stack (``pickletools.dis``);
 nothing is ever loaded.
@@ -13,6 +14,7 @@ import io
 import pickletools
 import re
 import sqlite3
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -138,3 +140,10 @@ def _in_values(values: set, where: str, depth: int) -> Iterator[str]:
         if any(True for _ in _in_bytes(content, where, depth + 1)):
             yield where
             return
+
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    found = pickles_below(root)
+    print("\n".join(found) or f"no pickle in {sum(path.is_file() for path in root.rglob('*'))} files below {root}")
+    sys.exit(1 if found else 0)
