@@ -18,6 +18,7 @@ from mlops_assets.assets.address import PRODUCTION, RELEASES, group, key
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.assets.releases import actor_of, version_of
 from mlops_assets.contracts import Arm, Evaluation, ModelVersion, Transition, UseCase, from_json
+from mlops_assets.ml.sign_offs import require_sign_offs
 
 
 class TransferConfig(dg.Config):
@@ -57,6 +58,8 @@ def _transferred_version(use_case: UseCase) -> dg.AssetsDefinition:
         version = version_of(releases.registry, use_case, context.partition_key, config.version)
         champion = champion_of(releases, version)
         wanted = config.digest or champion.digest
+        history = releases.promotions.all(version.name)
+        require_sign_offs(use_case.release.sign_off, history, version.version, wanted)
         arrived = transfer(releases.registry, production, version.name, version.version, wanted)
         releases.announce(
             version.name, version.version, wanted, cause=cause_of(context, production, arrived), kind="transferred"

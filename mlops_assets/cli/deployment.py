@@ -47,7 +47,7 @@ def _refusals() -> tuple[type[Exception], ...]:
         transfers,
         version_cards,
     )
-    from mlops_assets.ml.sign_offs import NotAskedToSign
+    from mlops_assets.ml.sign_offs import NotAskedToSign, NotSigned
 
     return (
         content_store.ContentDamaged,
@@ -68,4 +68,5 @@ def _refusals() -> tuple[type[Exception], ...]:
         FileExistsError,
         version_cards.CardMissing,
         NotAskedToSign,
+        NotSigned,
     )

@@ -8,6 +8,7 @@ import click
 from mlops_assets.cli.deployment import deployment
 from mlops_assets.cli.look import MODEL
 from mlops_assets.cli.operate import BY, DAY, REASON, cause_of
+from mlops_assets.use_cases import use_case as find_use_case
 
 
 @click.command()
@@ -25,10 +26,12 @@ def transfer(version: int, digest: str | None, model: str, by: str, reason: str,
     from dataclasses import replace
 
     from mlops_assets.adapters.transfers import transfer as hand_over
+    from mlops_assets.ml.sign_offs import require_sign_offs
 
     here = deployment()
     source, target = here.registry, here.production
     wanted = digest or source.version(model, version).digest
+    require_sign_offs(find_use_case(model).release.sign_off, here.promotions.all(model), version, wanted)
     arrived = hand_over(source, target, model, version, wanted)
     cause = cause_of("transfer", here, model, by, reason, day)
     facts = {"registry": target.address, "version": arrived.version, "digest": arrived.digest}

@@ -1,4 +1,4 @@
-"""A named person's yes before a version becomes champion: who must sign, who has, who is still missing.
+"""A named person's yes before a version becomes champion or goes to production: who must sign, who is missing.
 
 Here: the rule and the line of the history that is a signature. Belongs here: what makes a sign-off count. Does not:
 writing it down (``adapters.releases``), what waits for it (``ml.releases``). A rollback asks nobody.
@@ -16,6 +16,10 @@ SIGNED_AS = "signed_as"
 
 class NotAskedToSign(ValueError):
     """Somebody signs who need not, or in a role that need not."""
+
+
+class NotSigned(ValueError):
+    """A version goes to production without a sign-off that the use case asks for."""
 
 
 def signed_as(required: Sequence[str], person: str, role: str | None = None) -> str:
@@ -41,3 +45,12 @@ def missing_sign_offs(
     """Who of ``required`` has not signed the version, in that order."""
     given = {line.evidence.get(SIGNED_AS) for line in sign_offs(lines, version, digest)}
     return tuple(entry for entry in required if entry not in given)
+
+
+def require_sign_offs(required: Sequence[str], lines: Sequence[Transition], version: int, digest: str) -> None:
+    """Raise NotSigned unless everybody who is asked has signed the version."""
+    if missing := missing_sign_offs(required, lines, version, digest):
+        raise NotSigned(
+            f"version {version} waits for the sign-off of {', '.join(missing)} before it goes to production: "
+            f"`mlops sign-off {version}`"
+        )

@@ -2,10 +2,12 @@
 
 import pytest
 
+from mlops_assets.adapters.releases import Cause
 from mlops_assets.assets import remediation
 from mlops_assets.assets.address import REMEDIATION, key
 from mlops_assets.assets.files import put_decision
 from mlops_assets.contracts import Action, Arm, Decision
+from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets_tests.conftest import LIVE, Twins, checks_of, enthrone, why
 
 NAME, DAY = "arrival_delay", "2013-03-24"
@@ -62,7 +64,11 @@ def test_a_decided_rollback_restores_the_predecessor_once_and_people_are_told_on
 
 
 def test_a_server_that_does_not_take_the_old_version_back_is_seen_and_the_history_stands(lived, monkeypatch):
-    enthrone(lived, LIVE[0])
+    bundle = {"model.txt": b"other bytes", "signature.json": b"{}"}
+    registry, digest = lived.memory.registry, bundle_digest(bundle)
+    registry.register(NAME, "run", bundle, {}, digest, {"cutoff_day": LIVE[0]})
+    cause = Cause(id="in", day=LIVE[1], by="operator:test", reason="to set the stage")
+    lived.releases.enter(NAME, 2, digest, Arm.CHAMPION, cause=cause, kind="override")
     decided(lived, Action.ROLL_BACK, version=2, target=1)
     lived.endpoint.status(NAME)
     lived.endpoint.refuse(lived.memory.registry.version(NAME, 1).digest)

@@ -10,7 +10,7 @@ from mlops_assets.assets.models.workbench import MANIFEST, manifest_at, place
 from mlops_assets.contracts import Arm, Step, to_json
 from mlops_assets.ml.model_cards import write_card
 from mlops_assets.ml.sign_offs import SIGNED_AS, SIGNED_OFF
-from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, enthrone
+from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, enthrone, why
 
 REQUIRED = ("ann",)
 
@@ -67,6 +67,16 @@ def test_the_signature_stands_in_history_and_card_with_the_digest(lived, tmp_pat
     assert "| operator:ann | ann |" in card
     assert "Nobody is missing." in card
     assert twins.promotions.arms("arrival_delay")[Arm.CHAMPION].version == 1
+
+
+def test_production_gets_the_version_only_with_the_signature(lived, tmp_path):
+    twins = asking(lived, tmp_path)
+    result = twins.run("arrival_delay__transfer", LAST, fails=True)
+    assert "waits for the sign-off of ann before it goes to production" in why(result)
+    assert twins.production.versions("arrival_delay") == []
+    sign(twins, 1)
+    assert twins.run("arrival_delay__transfer", LAST).success
+    assert len(twins.production.versions("arrival_delay")) == 1
 
 
 def test_a_rollback_never_waits(lived, tmp_path):

@@ -6,7 +6,16 @@ import pytest
 
 from mlops_assets.contracts import Arm, Step, Transition
 from mlops_assets.ml.releases import Candidate, decide_release
-from mlops_assets.ml.sign_offs import SIGNED_AS, SIGNED_OFF, NotAskedToSign, missing_sign_offs, sign_offs, signed_as
+from mlops_assets.ml.sign_offs import (
+    SIGNED_AS,
+    SIGNED_OFF,
+    NotAskedToSign,
+    NotSigned,
+    missing_sign_offs,
+    require_sign_offs,
+    sign_offs,
+    signed_as,
+)
 from mlops_assets.use_cases import ARRIVAL_DELAY
 from mlops_assets_tests.ml.test_releases import seen
 
@@ -46,6 +55,12 @@ def test_only_who_is_asked_can_sign() -> None:
     with pytest.raises(NotAskedToSign, match="asked are ann, team:operations"):
         signed_as(REQUIRED, "bob")
     assert signed_as((), "bob") == "bob"
+
+
+def test_production_gets_nothing_that_somebody_has_not_signed() -> None:
+    require_sign_offs(("ann",), [LINE], 3, LINE.digest)
+    with pytest.raises(NotSigned, match="waits for the sign-off of team:operations"):
+        require_sign_offs(REQUIRED, [LINE], 3, LINE.digest)
 
 
 def candidate(**changes: object) -> Candidate:
