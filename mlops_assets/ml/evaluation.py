@@ -94,7 +94,7 @@ def with_server(
 
 
 def intervals(days: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Metric -> 95 % interval by days; none where there are fewer than two days."""
+    """Metric -> 95 % interval by days, cut at 0, below which no metric goes; none for fewer than two days."""
 
     def measured(rows: np.ndarray) -> np.ndarray:
         found = summary(scores[rows], labels[rows], 0.5)
@@ -102,7 +102,7 @@ def intervals(days: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> dict[
 
     low, high = jackknife(days, measured)
     ends = zip(WITH_INTERVAL, low, high, strict=True)
-    return {name: (float(a), float(b)) for name, a, b in ends if np.isfinite(a) and np.isfinite(b)}
+    return {name: (max(float(a), 0.0), float(b)) for name, a, b in ends if np.isfinite(a) and np.isfinite(b)}
 
 
 def _name(champion_version: int | None) -> str:

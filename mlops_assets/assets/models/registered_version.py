@@ -8,6 +8,7 @@ registered. What the registry itself damaged, or nobody whom we trust signed, is
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 from msgspec import MsgspecError
@@ -167,6 +168,7 @@ def first_verdict(
         unsigned=missing_sign_offs(use_case.release.sign_off, history, version.version, version.digest),
     )
     has_champion = Arm.CHAMPION in releases.promotions.arms(use_case.name)
-    return decide_release(
+    verdict = decide_release(
         version.cutoff_day, candidate, use_case.release, has_champion=has_champion, alarms_armed=True, paired=None
     )
+    return replace(verdict, numbers={**verdict.numbers, **result.metrics})
