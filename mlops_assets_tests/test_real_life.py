@@ -27,6 +27,7 @@ from mlops_assets.definitions import build_defs
 from mlops_assets.ml.bundles import SIGNATURE_FILE, bundle_digest, digest_of
 from mlops_assets.resources.mlflow import ExperimentTracking
 from mlops_assets.resources.parts import ROLES
+from mlops_assets.serving.probe import ProcessProbe
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets_tests.adapters.test_openlineage import check
 from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, checks_of, small
@@ -35,7 +36,7 @@ from mlops_assets_tests.serving.processes import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 MODEL = "arrival_delay"
-DOCUMENTS = {"manifest.json", "evaluation.json", "explanations.json", "card.md"}
+DOCUMENTS = {"manifest.json", "training_set.json", "evaluation.json", "explanations.json", "card.md", "annex_iv.md"}
 """What every version must carry beside its bundle; it may carry more."""
 TAGS = {"cutoff_day", "training_set_digest", "code_commit", "digest", "documents_digest", "signature"}
 
@@ -50,7 +51,8 @@ class Real(Twins):
         self.instance = dg.DagsterInstance.ephemeral()
         parts = {role: getattr(self.deployment, role) for role in ROLES}
         tracking = ExperimentTracking(tracking_uri=settings.registry_uri)
-        self.definitions = build_defs((self.use_case,), {**parts, "experiment_tracking": tracking}, settings)
+        own = {"probe": ProcessProbe(settings), "experiment_tracking": tracking}
+        self.definitions = build_defs((self.use_case,), {**parts, **own}, settings)
 
 
 @dataclass(frozen=True)
