@@ -9,7 +9,7 @@ export PYTHONWARNINGS ?= ignore
 # A training whose threads spin while they wait takes 30 s instead of 3 s when anything else uses one of two cores.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
+.PHONY: help setup demo examples sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,11 @@ lint: setup ## ruff and the direction of imports
 
 types: setup ## pyright on the floors below assets
 	$(BIN)/pyright
+
+examples: setup ## cards of two versions and their difference into docs/examples/ (after `make demo`)
+	rm -rf docs/examples && mkdir -p docs/examples
+	for version in 1 2; do $(BIN)/mlops card export $$version docs/examples/version-$$version; done
+	$(BIN)/mlops card diff 1 2 > docs/examples/difference.txt
 
 bench-%: setup ## measure beside peers: writes docs/benchmarks/
 	$(BIN)/python -m benchmarks.$*

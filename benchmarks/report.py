@@ -7,9 +7,10 @@ Here: ``Row`` and ``write``. Belongs here: the two forms of a result. Does not: 
 import datetime as dt
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,8 +39,11 @@ def against(row: Row, other: Row) -> float | None:
     return None if row.value is None or not other.value else row.value / other.value
 
 
-def write(name: str, title: str, rows: Sequence[Row], text: str) -> None:
-    """Print the table and write docs/benchmarks/<name>.md and <name>.json; ``text`` says what was measured and how."""
+def write(name: str, title: str, rows: Sequence[Row], text: str, more: Mapping[str, Any] | None = None) -> None:
+    """Print the table and write docs/benchmarks/<name>.md and <name>.json; ``text`` says what was measured and how.
+
+    ``more`` goes into the JSON: figures behind the rows.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     machine = f"{os.cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}"
     day = dt.datetime.now(dt.UTC).date().isoformat()
@@ -47,6 +51,7 @@ def write(name: str, title: str, rows: Sequence[Row], text: str) -> None:
     page = f"# {title}\n\n{text.strip()}\n\n{table}\n\nMeasured on {day}, {machine}. Made by `make bench-{name}`.\n"
     (FOLDER / f"{name}.md").write_text(page)
     facts = {"benchmark": name, "day": day, "machine": machine, "rows": [msgspec.to_builtins(row) for row in rows]}
+    facts |= msgspec.to_builtins(dict(more or {}))
     (FOLDER / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
     print(f"{title}\n\n{table}")
 

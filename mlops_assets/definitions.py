@@ -15,11 +15,13 @@ from mlops_assets.assets.features import build_features
 from mlops_assets.assets.governance import govern
 from mlops_assets.assets.models import build_models
 from mlops_assets.assets.monitoring import build_monitoring
+from mlops_assets.assets.production import build_production
 from mlops_assets.assets.releases import build_releases
 from mlops_assets.assets.remediation import build_remediation
 from mlops_assets.assets.training import build_training
 from mlops_assets.automation.feed import feed_sensor
 from mlops_assets.automation.jobs import TRAIN, UPKEEP, domain_jobs, use_case_jobs
+from mlops_assets.automation.lineage import lineage_sensor
 from mlops_assets.automation.mlflow_status import mlflow_status_sensors
 from mlops_assets.automation.release import release_sensor
 from mlops_assets.automation.remediation import remediation_sensor
@@ -27,7 +29,7 @@ from mlops_assets.automation.schedules import training_schedule, upkeep_schedule
 from mlops_assets.contracts import UseCase
 from mlops_assets.resources.parts import deployed_resources
 
-STAGES = (build_training, build_models, build_releases, build_monitoring, build_remediation)
+STAGES = (build_training, build_models, build_releases, build_production, build_monitoring, build_remediation)
 
 
 def build_defs(
@@ -51,7 +53,7 @@ def build_defs(
         assets=govern([*shared, *own], [*domains, *use_cases]),
         jobs=[job for named in (*landing.values(), *jobs.values()) for job in named.values()],
         schedules=schedules + [upkeep_schedule(domain, landing[domain.name][UPKEEP]) for domain in domains],
-        sensors=sensors + mlflow_status_sensors(chosen.sensor_seconds),
+        sensors=[*sensors, *mlflow_status_sensors(chosen.sensor_seconds), lineage_sensor(chosen)],
         resources={**deployed_resources(lambda: chosen), **(resources or {})},
         executor=dg.in_process_executor,
     )

@@ -17,6 +17,7 @@ from mlops_assets.adapters.artifacts import MemoryArtifacts
 from mlops_assets.adapters.content_store import MemoryContentStore
 from mlops_assets.adapters.endpoint import Endpoint, MemoryEndpoint
 from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.lineage_events import MemoryLineageEvents
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.memory_tables import MemoryTables
@@ -26,6 +27,7 @@ from mlops_assets.adapters.releases import Cause, Releases
 from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.source import LandedSource, NycFlights
+from mlops_assets.adapters.studies import MemoryStudies
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
 from mlops_assets.assets.models.workbench import bundle_of
 from mlops_assets.automation.feed import RANGE_END, RANGE_START
@@ -36,12 +38,15 @@ from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.resources.mlflow import MemoryExperimentTracking
 from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.in_process import InProcessEndpoint
+from mlops_assets.serving.probe import InProcessProbe, Probe
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets_tests.redis_server import redis_address, redis_server  # noqa: F401 - fixtures
 
 FIRST, LAST = "2013-03-01", "2013-03-21"
 LIVE = ("2013-03-22", "2013-03-23")
-LOOSE = Gates(min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2)
+LOOSE = Gates(
+    min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2, max_latency_ms=5000.0
+)
 
 
 def small(use_case: UseCase) -> UseCase:
@@ -70,6 +75,7 @@ class Memory:
     feature_store: MemoryFeatureStore
     artifacts: MemoryArtifacts
     content_store: MemoryContentStore
+    studies: MemoryStudies
     registry: MemoryRegistry
     traffic_log: MemoryTrafficLog
     alerts: MemoryAlerts
@@ -79,15 +85,23 @@ class Twins:
     """The definitions on twins, and what a test does with them."""
 
     def __init__(
-        self, folder: Path, memory: Memory, endpoint: Endpoint | None = None, use_case: UseCase | None = None
+        self,
+        folder: Path,
+        memory: Memory,
+        endpoint: Endpoint | None = None,
+        use_case: UseCase | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.use_case = use_case or small(USE_CASES[0])
         self.domain = self.use_case.domain
         self.memory = memory
         self.source = LandedSource(folder / "landing", NycFlights())
+        self.production = MemoryRegistry()
+        self.lineage_events = MemoryLineageEvents()
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
+        self.probe = probe or InProcessProbe(lambda: StoreReader(memory.feature_store), TRANSFORMATIONS)
         self.instance = dg.DagsterInstance.ephemeral()
         self.definitions = build_defs(
             (self.use_case,), self._resources(), Settings(state=folder, start_services=False, live_from=LIVE[0])
@@ -104,10 +118,13 @@ class Twins:
         return {
             **vars(self.memory),
             "source": self.source,
+            "production": self.production,
+            "lineage_events": self.lineage_events,
             "promotions": self.promotions,
             "releases": self.releases,
             "endpoint": self.endpoint,
             "replay": Replay(*parts, (self.use_case,), live_from=LIVE[0]),
+            "probe": self.probe,
             "experiment_tracking": MemoryExperimentTracking(),
         }
 
@@ -157,7 +174,14 @@ def enthrone(twins: Twins, cutoff_day: str) -> ModelVersion:
 def new_twins(folder: Path) -> Twins:
     """Twins that have lived through nothing."""
     tables = MemoryTables()
-    parts = (MemoryArtifacts(), MemoryContentStore(), MemoryRegistry(), MemoryTrafficLog(), MemoryAlerts())
+    parts = (
+        MemoryArtifacts(),
+        MemoryContentStore(),
+        MemoryStudies(),
+        MemoryRegistry(),
+        MemoryTrafficLog(),
+        MemoryAlerts(),
+    )
     return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts))
 
 

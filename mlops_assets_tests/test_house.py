@@ -22,6 +22,18 @@ ROOMS_WITHOUT_NAMES = {"utils", "helpers", "common", "misc", "base"}
 UNPARTITIONED = {f"flights/datasets/{name}" for name in ("aircraft", "airports", "upkeep")}
 
 
+ROLE_OF_STAGE = {
+    "datasets": "data",
+    "features": "data",
+    "training": "ml",
+    "models": "ml",
+    "monitoring": "ml",
+    "releases": "operations",
+    "production": "operations",
+    "remediation": "operations",
+}
+
+
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     nodes = ast.walk(ast.parse(path.read_text()))
     return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -39,6 +51,16 @@ def test_an_asset_has_an_address_an_owner_and_a_description(name: str) -> None:
     assert spec.owners
     assert spec.kinds
     assert (spec.partitions_def is None) == (name in UNPARTITIONED)
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_an_asset_is_owned_by_the_role_that_answers_for_its_stage(name: str) -> None:
+    spec = SPECS[name]
+    owner, stage, _ = spec.key.path
+    known = {facts.name: facts.owner for use_case in USE_CASES for facts in (use_case, use_case.domain)}
+    roles = {"data": known[owner].data, "ml": known[owner].machine_learning, "operations": known[owner].operations}
+    assert len(set(roles.values())) == 3
+    assert spec.owners == [roles[ROLE_OF_STAGE[stage]]]
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))

@@ -7,9 +7,9 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from mlops_assets.adapters.feature_specs import REPO, repo_spec
+from mlops_assets.adapters.feature_specs import REPO, inputs_of, repo_spec
 from mlops_assets.adapters.settings import Settings
-from mlops_assets.contracts import Gates, UseCase
+from mlops_assets.contracts import Gates, Slice, UseCase
 from mlops_assets.definitions import build_defs
 from mlops_assets.ml.drift_engines import drift_engine
 from mlops_assets.ml.training import ENTITY_COLUMNS
@@ -40,10 +40,10 @@ def test_its_feature_service_is_declared_in_the_feature_repo(use_case: UseCase, 
 
 @every_use_case
 def test_its_slices_and_its_label_are_columns_of_the_training_set(use_case: UseCase, tmp_path):
-    asked = {field.name for field in repo_spec(REPO, tmp_path).request_fields}
+    inputs = inputs_of(repo_spec(REPO, tmp_path), use_case.feature_service)
     assert use_case.slices
-    assert set(use_case.slices) <= asked - {use_case.entity_id}
-    assert {use_case.label, use_case.entity_id, *use_case.slices} <= set(ENTITY_COLUMNS)
+    assert {part.column for part in use_case.slices} <= {feature.name for feature in inputs.features}
+    assert {use_case.label, use_case.entity_id} <= set(ENTITY_COLUMNS)
 
 
 @every_use_case
@@ -74,6 +74,10 @@ def test_its_gates_can_be_passed_and_can_be_failed(use_case: UseCase):
     assert 0 < gates.max_log_loss_ratio <= 1.2
     assert 0 < gates.max_calibration_error < 0.5
     assert 0 < gates.champion_margin < 0.5
+    assert 0 < gates.slice_margin < 0.5
+    assert gates.slice_min_rows > 0
+    assert gates.max_latency_ms > 0
+    assert gates.max_bundle_bytes > 0
 
 
 @pytest.mark.parametrize("use_case", USE_CASES, ids=lambda u: u.name)
@@ -122,7 +126,7 @@ def made_up() -> UseCase:
         name="gate_hold",
         question="Will this flight arrive late, seen one hour before departure?",
         decision_lead_minutes=60,
-        slices=("dest",),
+        slices=(Slice(name="destination", column="dest"),),
         fallback_score=0.3,
         training=replace(first.training, window_days=60),
     )

@@ -14,7 +14,9 @@ from mlops_assets.adapters.dvc_store import DvcStore
 from mlops_assets.adapters.endpoint import Endpoint, HttpEndpoint
 from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
 from mlops_assets.adapters.feature_store import FeatureStore
+from mlops_assets.adapters.lineage_events import LineageEvents
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
+from mlops_assets.adapters.openlineage import lineage_events
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry
 from mlops_assets.adapters.releases import Releases
@@ -22,6 +24,7 @@ from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.source import LandedSource, NycFlights
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+from mlops_assets.adapters.studies import SqliteStudies, Studies
 from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.adapters.traffic_log import TrafficLog
 
@@ -58,9 +61,22 @@ class Deployment:
         return DvcStore(self.settings.dvc, self.settings.remote)
 
     @cached_property
+    def studies(self) -> Studies:
+        """Searches for parameters while they run."""
+        return SqliteStudies(self.settings.state / "studies")
+
+    @cached_property
     def registry(self) -> Registry:
         """MLflow's model registry."""
-        return MlflowRegistry(self.settings.registry_uri)
+        settings = self.settings
+        return MlflowRegistry(settings.registry_uri, settings.signatures, settings.registry_environment)
+
+    @cached_property
+    def production(self) -> Registry:
+        """The registry that versions are transferred to."""
+        settings = self.settings
+        uri = settings.production_uri or settings.registry_uri
+        return MlflowRegistry(uri, settings.signatures, settings.production_environment)
 
     @cached_property
     def promotions(self) -> Promotions:
@@ -86,6 +102,11 @@ class Deployment:
     def alerts(self) -> Alerts:
         """Who is told."""
         return LogAlerts(self.settings.state / "alerts.jsonl")
+
+    @cached_property
+    def lineage_events(self) -> LineageEvents:
+        """Who collects lineage."""
+        return lineage_events(self.settings)
 
     @cached_property
     def replay(self) -> Replay:

@@ -12,10 +12,14 @@ import contextlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.content_store import ContentMissing, ContentStore, ContentUnavailable, md5_of, missing
 from mlops_assets.adapters.locks import locked
 from mlops_assets.contracts import FilePointer
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 REMOTE = "training-sets"
 
@@ -48,6 +52,7 @@ class DvcStore(ContentStore):
             try:
                 configure(self._root, self._url)
                 with contextlib.closing(Repo(str(self._root))) as repo:
+                    keep_no_links(repo)
                     repo.add(str(file))
                     repo.push(targets=[f"{file}.dvc"])
             except (DvcException, OSError, ImportError, ValueError) as error:
@@ -72,6 +77,11 @@ class DvcStore(ContentStore):
                 raise ContentMissing(missing(self.remote, pointer)) from error
             except (OSError, ImportError) as error:
                 raise ContentMissing(missing(self.remote, pointer, error)) from error
+
+
+def keep_no_links(repo: "Repo") -> None:
+    """Let DVC not note which files it linked: it pickles the notes, and only ``dvc checkout`` reads them."""
+    repo.state.set_link = lambda path, inode, mtime: None
 
 
 def dvc_file(pointer: FilePointer) -> str:

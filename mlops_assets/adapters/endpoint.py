@@ -46,9 +46,11 @@ class Endpoint(ABC):
         """What one model is answered by now."""
 
     @abstractmethod
-    def predict(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """One answer per row: request_id, entity_id, score, arm, version, digest. Raises EndpointRefused.
 
+        ``explain`` adds ``reasons``: margin, expected_value, top (feature, value, contribution) and rest, which add
+        up to the margin; None where the answer cannot be explained.
         A row holds the model's request fields, ``event_time`` (ISO 8601 UTC) and optionally ``request_id``: the same
         id again gets the same answer.
         """
@@ -107,10 +109,10 @@ class HttpEndpoint(Endpoint):
 
         return from_json(ServerStatus, msgspec.json.encode(told))
 
-    def predict(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """See Endpoint."""
         body = {"model": model, "rows": [dict(row) for row in rows]}
-        return self._ask("POST", "/predict", body).json()["predictions"]
+        return self._ask("POST", "/predict?explain=true" if explain else "/predict", body).json()["predictions"]
 
     def nudge(self) -> None:
         """See Endpoint."""
@@ -207,8 +209,8 @@ class MemoryEndpoint(Endpoint):
         )
         return ServerStatus(model=model, ready=True, arms=arms, problems=problems)
 
-    def predict(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """See Endpoint. The champion answers everything: this twin splits no traffic."""
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
+        """See Endpoint. The champion answers everything: this twin splits no traffic, and gives no reasons."""
         self.status(model)
         answers = []
         for position, row in enumerate(rows):
@@ -217,7 +219,7 @@ class MemoryEndpoint(Endpoint):
             key = str(row.get("request_id") or f"memory-{len(self._answers)}")
             if key not in self._answers:
                 self._answers[key] = {"request_id": key} | self._answer(model, row)
-            answers.append(self._answers[key])
+            answers.append({**self._answers[key], "reasons": None} if explain else self._answers[key])
         return answers
 
     def _answer(self, model: str, row: Mapping[str, Any]) -> dict[str, Any]:

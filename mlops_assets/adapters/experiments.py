@@ -27,14 +27,18 @@ class Experiments:
     Every method raises ``RegistryUnavailable`` when the server does not answer.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str) -> None:
+    def __init__(self, tracking_uri: str, experiment: str, owner_tag: str = OWNER_TAG) -> None:
+        """``owner_tag`` is the tag by which a run is found: the Dagster run's id unless told otherwise."""
         self.tracking_uri = tracking_uri
         self.experiment = experiment
+        self.owner_tag = owner_tag
 
     def find(self, owner: str) -> str | None:
         """Id of the MLflow run of a Dagster run, or None."""
         with answers(self.tracking_uri) as client:
-            found = client.search_runs([self._experiment_id(client)], f"tags.{OWNER_TAG} = '{owner}'", max_results=1)
+            found = client.search_runs(
+                [self._experiment_id(client)], f"tags.{self.owner_tag} = '{owner}'", max_results=1
+            )
         return found[0].info.run_id if found else None
 
     def find_or_create(self, owner: str, name: str, tags: Mapping[str, str]) -> str:
@@ -42,7 +46,7 @@ class Experiments:
         with locked(LOCK), answers(self.tracking_uri) as client:
             if known := self.find(owner):
                 return known
-            all_tags = {**tags, OWNER_TAG: owner}
+            all_tags = {**tags, self.owner_tag: owner}
             return client.create_run(self._experiment_id(client), tags=all_tags, run_name=name).info.run_id
 
     def end(self, run_id: str, status: str, at: float | None) -> str:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from mlops_assets.adapters.feast_online import NewestRedisStore, NewestSqliteStore
+from mlops_assets.adapters.feast_transformations import keep_source_only
 from mlops_assets.adapters.settings import Settings
 
 
@@ -43,6 +44,8 @@ class StateDialect(SQLiteDialect_pysqlite):
 
 
 registry.register("state", __name__, "StateDialect")
+# Here, because this module is imported by whoever opens the registry, Feast's own command line included.
+keep_source_only()
 
 
 class StateOnlineStoreConfig(FeastConfigBaseModel):

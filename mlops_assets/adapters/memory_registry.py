@@ -9,13 +9,14 @@ from pathlib import Path
 
 from mlops_assets.adapters.registry import (
     CUTOFF_TAG,
-    DIGEST_TAG,
+    UNSIGNED,
     RegisteredModel,
     Registry,
     VersionMissing,
     utc_now,
     write_files,
 )
+from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import ModelVersion
 from mlops_assets.ml.bundles import digest_of
 
@@ -23,12 +24,22 @@ from mlops_assets.ml.bundles import digest_of
 class MemoryRegistry(Registry):
     """Keeps everything in dictionaries. A test may change ``files`` to play a registry whose storage went bad."""
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: Signatures = UNSIGNED) -> None:
+        super().__init__(signatures)
         self.files: dict[tuple[str, int], dict[str, bytes]] = {}
         """(model, version) -> ``bundle/<path>`` and ``documents/<path>`` -> content."""
         self._versions: dict[str, list[ModelVersion]] = {}
         self._digests: dict[tuple[str, int], dict[str, str]] = {}
         self._models: dict[str, RegisteredModel] = {}
+
+    @property
+    def address(self) -> str:
+        """As in Registry."""
+        return f"memory:{id(self)}"
+
+    def open_run(self, label: str) -> str:
+        """As in Registry."""
+        return label
 
     def _add(
         self,
@@ -51,7 +62,7 @@ class MemoryRegistry(Registry):
             cutoff_day=tags[CUTOFF_TAG],
             mlflow_run_id=run_id,
             created_at=utc_now(),
-            tags={**tags, DIGEST_TAG: digest},
+            tags=dict(tags),
         )
         self._versions.setdefault(name, []).append(added)
         self._models.setdefault(name, RegisteredModel(name=name))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mlops_assets.adapters.conflicts import unmoved
 from mlops_assets.adapters.frames import (
     DAY,
     TableMissing,
@@ -71,9 +72,12 @@ class MemoryTables(Tables):
         self._written_at.setdefault(table, [time.time()]).append(time.time())
         return described(table, len(versions) - 1, rows, days)
 
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
+    def append_once(
+        self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None, after: int = -1
+    ) -> int:
         """As in Tables."""
         current = self._versions[table][-1][0] if table in self._versions else frame.iloc[:0]
+        unmoved(table, len(current), after)
         added = news(current, frame, key)
         fit(table, added, dict(current.dtypes))
         if len(added) or table not in self._versions:

@@ -11,25 +11,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.experiments import Experiments
 from mlops_assets.adapters.mlflow_server import answers, is_missing
 from mlops_assets.adapters.registry import (
     CUTOFF_TAG,
     DIGEST_TAG,
+    UNSIGNED,
     RegisteredModel,
     Registry,
     RegistryCorrupt,
     RegistryUnavailable,
     VersionMissing,
+    read_files,
     write_files,
 )
+from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import ModelVersion
-from mlops_assets.ml.bundles import digest_of
+from mlops_assets.ml.bundles import bundle_digest, digest_of
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 DOCUMENTS_TAG = "documents"
 """Version tag: JSON of path -> SHA-256. Kept apart from the files: a changed document cannot vouch for itself."""
+TRANSFERS = "transfers"
+"""MLflow experiment of the versions that were trained elsewhere."""
 
 
 class MlflowRegistry(Registry):
@@ -39,8 +46,29 @@ class MlflowRegistry(Registry):
     that registers two bundles never writes one over the other.
     """
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, signatures: Signatures = UNSIGNED, environment: str = "") -> None:
+        """``environment`` keeps its versions apart on a server that several share: ``production.arrival_delay``."""
+        super().__init__(signatures)
         self.tracking_uri = tracking_uri
+        self.environment = environment
+
+    def _named(self, name: str) -> str:
+        """The name on the server."""
+        return f"{self.environment}.{name}" if self.environment else name
+
+    @property
+    def address(self) -> str:
+        """As in Registry."""
+        return (
+            f"{self.tracking_uri.rstrip('/')}#{self.environment}" if self.environment else self.tracking_uri.rstrip("/")
+        )
+
+    def open_run(self, label: str) -> str:
+        """As in Registry."""
+        experiments = Experiments(self.tracking_uri, TRANSFERS, owner_tag="transfer")
+        run_id = experiments.find_or_create(label, label, {})
+        experiments.end(run_id, "FINISHED", None)
+        return run_id
 
     def _add(
         self,
@@ -55,28 +83,41 @@ class MlflowRegistry(Registry):
 
         recorded = json.dumps({path: digest_of(content) for path, content in documents.items()}, sort_keys=True)
         try:
-            with answers(self.tracking_uri) as client, tempfile.TemporaryDirectory() as folder:
-                write_files(Path(folder) / "bundle" / digest, bundle)
-                write_files(Path(folder) / "documents" / digest, documents)
+            with answers(self.tracking_uri) as client:
                 root = client.get_run(run_id).info.artifact_uri
-                client.log_artifacts(run_id, folder)
+                self._upload(client, run_id, {"bundle": bundle, "documents": documents}, digest)
+                self._read_back(f"{root}/bundle/{digest}", digest)
                 self._ensure_model(name)
                 added = client.create_model_version(
-                    name=name,
+                    name=self._named(name),
                     source=f"{root}/bundle/{digest}",
                     run_id=run_id,
-                    tags={**tags, DIGEST_TAG: digest, DOCUMENTS_TAG: recorded},
+                    tags={**tags, DOCUMENTS_TAG: recorded},
                 )
         except MlflowException as error:
             raise _missing_or(error, f"the registry has no run {run_id}") from error
-        return _told(added, {})
+        return _told(added, name, {})
+
+    def _upload(
+        self, client: "MlflowClient", run_id: str, kinds: Mapping[str, Mapping[str, bytes]], digest: str
+    ) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for kind, files in kinds.items():
+                write_files(Path(folder) / kind / digest, files)
+            client.log_artifacts(run_id, folder)
+
+    def _read_back(self, source: str, digest: str) -> None:
+        """Raise RegistryCorrupt when the store does not give the bundle back as it was: before anybody can see it."""
+        with tempfile.TemporaryDirectory() as folder:
+            if (found := bundle_digest(read_files(self._copy(source, Path(folder))))) != digest:
+                raise RegistryCorrupt(f"the artifact store gave {found} back for {digest}: nothing was registered")
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
 
         with answers(self.tracking_uri) as client:
             try:
-                client.create_registered_model(name)
+                client.create_registered_model(self._named(name))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -97,7 +138,7 @@ class MlflowRegistry(Registry):
 
         try:
             with answers(self.tracking_uri) as client:
-                found = client.get_registered_model(name)
+                found = client.get_registered_model(self._named(name))
         except MlflowException as error:
             if not is_missing(error):
                 raise
@@ -107,25 +148,26 @@ class MlflowRegistry(Registry):
 
     def versions(self, name: str) -> list[ModelVersion]:
         """As in Registry."""
+        wanted = f"name='{self._named(name)}'"
         with answers(self.tracking_uri) as client:
-            page = client.search_model_versions(f"name='{name}'")
+            page = client.search_model_versions(wanted)
             found = list(page)
             while page.token:
-                page = client.search_model_versions(f"name='{name}'", page_token=page.token)
+                page = client.search_model_versions(wanted, page_token=page.token)
                 found.extend(page)
         aliases = self.model(name).aliases if found else {}
-        return sorted((_told(v, aliases) for v in found), key=lambda v: v.version)
+        return sorted((_told(v, name, aliases) for v in found), key=lambda v: v.version)
 
     def version(self, name: str, number: int) -> ModelVersion:
         """As in Registry."""
-        return _told(self._version(name, number), self.model(name).aliases)
+        return _told(self._version(name, number), name, self.model(name).aliases)
 
     def _version(self, name: str, number: int) -> "MlflowVersion":
         from mlflow.exceptions import MlflowException
 
         try:
             with answers(self.tracking_uri) as client:
-                return client.get_model_version(name, str(number))
+                return client.get_model_version(self._named(name), str(number))
         except MlflowException as error:
             raise _missing_or(error, f"{name} has no version {number} in the registry") from error
 
@@ -133,20 +175,20 @@ class MlflowRegistry(Registry):
         """As in Registry."""
         self._version(name, version)
         with answers(self.tracking_uri) as client:
-            client.set_registered_model_alias(name, alias, str(version))
+            client.set_registered_model_alias(self._named(name), alias, str(version))
 
     def clear_alias(self, name: str, alias: str) -> None:
         """As in Registry."""
         if alias not in self.model(name).aliases:
             return
         with answers(self.tracking_uri) as client:
-            client.delete_registered_model_alias(name, alias)
+            client.delete_registered_model_alias(self._named(name), alias)
 
     def tag(self, name: str, version: int, key: str, value: str) -> None:
         """As in Registry."""
         self._version(name, version)
         with answers(self.tracking_uri) as client:
-            client.set_model_version_tag(name, str(version), key, value)
+            client.set_model_version_tag(self._named(name), str(version), key, value)
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """As in Registry."""
@@ -154,7 +196,7 @@ class MlflowRegistry(Registry):
 
         try:
             with answers(self.tracking_uri) as client:
-                client.set_registered_model_tag(name, key, value)
+                client.set_registered_model_tag(self._named(name), key, value)
         except MlflowException as error:
             raise _missing_or(error, f"no model named {name} in the registry") from error
 
@@ -191,11 +233,11 @@ class MlflowRegistry(Registry):
             raise RegistryCorrupt(f"{source} cannot be read from the registry's artifact store: {error}") from error
 
 
-def _told(version: "MlflowVersion", aliases: Mapping[str, int]) -> ModelVersion:
+def _told(version: "MlflowVersion", name: str, aliases: Mapping[str, int]) -> ModelVersion:
     number = int(version.version)
     created = datetime.datetime.fromtimestamp(version.creation_timestamp / 1000, datetime.UTC)
     return ModelVersion(
-        name=version.name,
+        name=name,
         version=number,
         digest=version.tags.get(DIGEST_TAG, ""),
         cutoff_day=version.tags.get(CUTOFF_TAG, ""),

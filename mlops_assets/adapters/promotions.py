@@ -1,19 +1,22 @@
 """The promotion history: which version entered or left which arm, when, by whom and on what evidence. Append-only.
 
 Here: the table of transitions, and the questions that it answers (who holds an arm, who was champion then).
-Belongs here: anything that is derived from the history alone. Does not: moving an arm (``releases``), the registry.
+Belongs here: anything that is derived from the history alone. Does not: moving an arm (``releases``), the registry,
+what the lines mean together (``ml.tenures``).
 
-MLflow keeps no such history. The table is the intent; the registry's aliases follow it.
+MLflow keeps no such history. The table is the intent; the registry's aliases follow it. It is one line after the
+other whoever writes: a move that was decided on arms which somebody else has moved since is refused, not added.
 """
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.tables import TableMissing, Tables
+from mlops_assets.adapters.tables import TableMissing, TableMoved, Tables
 from mlops_assets.contracts import Arm, Transition, to_json
+from mlops_assets.ml.tenures import as_instant, as_of, holders, previous_champion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +27,12 @@ CANARY_BASIS_POINTS = "canary_basis_points"
 COLUMNS = tuple(f.name for f in fields(Transition))
 VERSION = "version"
 """The one column that is a number."""
-INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
+TRIES = 100
+"""Writers that come between reading the history and adding to it. Each one that does has added a line itself."""
+
+
+class HistoryMoved(RuntimeError):
+    """Somebody else moved an arm while this move was being decided: it was not recorded, and nothing moved."""
 
 
 def promotions_table(model: str) -> str:
@@ -38,18 +46,29 @@ class Promotions:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def record(self, transitions: Sequence[Transition]) -> None:
+    def record(self, transitions: Sequence[Transition], seen: Mapping[Arm, Transition] | None = None) -> None:
         """Append lines about one model in one commit; a line whose ``event_id`` is there already is not repeated.
 
-        Their ``at`` is pushed behind the last line's where the clock did not move on, so that ``at`` alone orders
-        the history.
+        ``seen`` is who held which arm when these lines were decided. Raises HistoryMoved, and appends nothing, when
+        that has changed since. Their ``at`` is pushed behind the last line's where the clock did not move on, so that
+        ``at`` alone orders the history.
         """
         if not transitions:
             return
         model = transitions[0].model
-        history = self.all(model)
-        ordered = _after(history[-1].at if history else "", transitions)
-        self._tables.append_once(promotions_table(model), _frame(ordered), key="event_id")
+        for _ in range(TRIES):
+            history = self.all(model)
+            if {t.event_id for t in transitions} <= {line.event_id for line in history}:
+                return
+            if seen is not None:
+                _refuse_if_moved(history, transitions[0], seen)
+            ordered = _after(history[-1].at if history else "", transitions)
+            try:
+                self._tables.append_once(promotions_table(model), _frame(ordered), key="event_id", after=len(history))
+                return
+            except TableMoved:
+                continue
+        raise HistoryMoved(f"{TRIES} others wrote into the history of {model} one after the other: try again")
 
     def all(self, model: str) -> list[Transition]:
         """The whole history, oldest first; empty for a model nobody registered."""
@@ -71,11 +90,10 @@ class Promotions:
     def champion_at(self, model: str, moment: str) -> Transition | None:
         """The line that made the version champion that was champion at a moment, or None.
 
-        ``moment`` is a day (its end, on the use case's calendar) or an instant that ends in Z (on the wall's clock).
+        ``moment`` is a day (its end, on the use case's calendar) or an instant with its zone (on the wall's clock).
+        Raises ValueError for anything else.
         """
-        by_day = len(moment) == len("2013-01-01")
-        until = moment if by_day else as_instant(moment)
-        return holders(t for t in self.all(model) if (t.day if by_day else t.at) <= until).get(Arm.CHAMPION)
+        return holders(as_of(self.all(model), moment)).get(Arm.CHAMPION)
 
     def previous_champion(self, model: str) -> Transition | None:
         """The line that made champion the version a rollback goes to, or None.
@@ -91,33 +109,16 @@ class Promotions:
         return int(canary.evidence.get(CANARY_BASIS_POINTS, 0)) if canary else 0
 
 
-def holders(lines: Iterable[Transition]) -> dict[Arm, Transition]:
-    """Who holds which arm after these lines, oldest first."""
-    held: dict[Arm, Transition] = {}
-    for line in lines:
-        leaves = Arm(line.from_arm) if line.from_arm else None
-        if leaves and leaves in held and held[leaves].version == line.version:
-            del held[leaves]
-        if line.to_arm:
-            held[Arm(line.to_arm)] = line
-    return held
-
-
-def previous_champion(lines: Sequence[Transition]) -> Transition | None:
-    """The newest line that made champion a version other than the present one, whose tenure was not rolled back."""
-    present = holders(lines).get(Arm.CHAMPION)
-    passed_over = {present.version} if present else set()
-    for line in reversed(lines):
-        if line.kind == "rolled_back":
-            passed_over.add(line.version)
-        if line.to_arm == Arm.CHAMPION and line.version not in passed_over:
-            return line
-    return None
-
-
-def as_instant(text: str) -> str:
-    """An instant in the history's own form, so that texts compare as times."""
-    return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC).strftime(INSTANT)
+def _refuse_if_moved(history: Sequence[Transition], wanted: Transition, seen: Mapping[Arm, Transition]) -> None:
+    now = holders(history)
+    if {arm: line.event_id for arm, line in now.items()} == {arm: line.event_id for arm, line in seen.items()}:
+        return
+    known = {line.event_id for line in seen.values()}
+    other = next((line for line in reversed(history) if line.to_arm and line.event_id not in known), history[-1])
+    raise HistoryMoved(
+        f"refused to record {wanted.model} version {wanted.version} as {wanted.kind}: meanwhile {other.by} recorded "
+        f"version {other.version} as {other.kind} ({other.reason}). Look at `mlops history` and decide again"
+    )
 
 
 def _after(last: str, transitions: Sequence[Transition]) -> list[Transition]:

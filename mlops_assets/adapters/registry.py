@@ -1,9 +1,10 @@
 """The registry of models: versions by digest, the aliases that say what should serve, and every version's documents.
 
 Here: the ``Registry`` interface, its errors and the checks that every registry makes.
-Belongs here: what every registry must promise (a digest that is checked, idempotent registration).
-Does not: the implementations (``memory_registry``, ``mlflow_registry``); deciding which version holds which arm
-(``ml.releases``, ``ml.policy``); moving an arm (only ``adapters.releases`` calls ``set_alias`` and ``clear_alias``).
+Belongs here: what every registry must promise (digests and signatures that are checked, idempotent registration).
+Does not: the implementations (``memory_registry``, ``mlflow_registry``); keys (``adapters.signatures``); deciding which
+version holds which arm (``ml.releases``, ``ml.policy``); moving an arm (only ``adapters.releases`` calls ``set_alias``
+and ``clear_alias``).
 """
 
 import datetime
@@ -15,11 +16,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mlops_assets.contracts import ModelVersion
+from mlops_assets.adapters.signatures import SignatureRefused, Signatures
+from mlops_assets.contracts import ModelVersion, to_json
 from mlops_assets.ml.bundles import bundle_digest, digest_of
 
-CUTOFF_TAG = "cutoff_day"
+CUTOFF_TAG, TRAINING_SET_TAG, COMMIT_TAG = "cutoff_day", "training_set_digest", "code_commit"
 DIGEST_TAG = "digest"
+DOCUMENTS_DIGEST_TAG = "documents_digest"
+"""One digest over every document, made as a bundle's is."""
+SIGNATURE_TAG = "signature"
+SIGNED_TAGS = (DIGEST_TAG, DOCUMENTS_DIGEST_TAG, CUTOFF_TAG, TRAINING_SET_TAG, COMMIT_TAG)
+UNSIGNED = Signatures()
 
 
 class RegistryUnavailable(ConnectionError):
@@ -34,6 +41,8 @@ class RegistryUnavailable(ConnectionError):
 
 class RegistryCorrupt(ValueError):
     """What the registry gave back is not what was registered: a file is missing, added or changed."""
+
+    why = "corrupt"
 
 
 class VersionMissing(LookupError):
@@ -52,6 +61,18 @@ class RegisteredModel:
 class Registry(ABC):
     """Versions of models. Every method raises ``RegistryUnavailable`` when the registry does not answer."""
 
+    def __init__(self, signatures: Signatures = UNSIGNED) -> None:
+        self.signatures = signatures
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where it is, and which environment's: two registries with one address are the same one."""
+
+    @abstractmethod
+    def open_run(self, label: str) -> str:
+        """Id of a run to register under, for a version that was not trained here; the same label gives the same run."""
+
     def register(
         self,
         name: str,
@@ -60,18 +81,34 @@ class Registry(ABC):
         documents: Mapping[str, bytes],
         digest: str,
         tags: Mapping[str, str],
+        signature: str | None = None,
     ) -> ModelVersion:
-        """Register one bundle with its documents (manifest, evaluation, card ...) under its digest.
+        """Register one bundle with its documents (manifest, evaluation, card ...) under its digest, signed.
 
         The same digest with the same run again returns the version that exists. ``tags`` must tell the cut-off day.
-        Raises ValueError when the digest is not the bundle's, a path leaves its folder, or the tag is missing;
-        nothing is written then.
+        ``signature`` is one that the version brings along; without, it is signed here if there is a private key.
+        Raises ValueError when the digest is not the bundle's, a path leaves its folder, or the tag is missing, and
+        SignatureRefused; nothing is written then.
         """
         check_registration(bundle, documents, digest, tags)
         for known in self.versions(name):
             if (known.mlflow_run_id, known.digest) == (run_id, digest):
                 return known
-        return self._add(name, run_id, bundle, documents, digest, tags)
+        sealed = {**tags, DIGEST_TAG: digest, DOCUMENTS_DIGEST_TAG: bundle_digest(documents)}
+        signature = signature or self.signatures.sign(signed_files(name, bundle, documents, sealed))
+        signed = {**sealed, SIGNATURE_TAG: signature} if signature else sealed
+        return self._add(name, run_id, bundle, documents, digest, signed)
+
+    def sign(self, name: str, version: int) -> None:
+        """Sign a version that is registered already, as it is now held against its digests.
+
+        Raises SignatureRefused without a private key, VersionMissing, RegistryCorrupt.
+        """
+        files = self._whole(name, version)
+        signature = self.signatures.sign(files)
+        if signature is None:
+            raise SignatureRefused("nothing to sign with: set MLOPS_SIGNING_KEY to a private key (`mlops keys create`)")
+        self.tag(name, version, SIGNATURE_TAG, signature)
 
     @abstractmethod
     def _add(
@@ -179,13 +216,45 @@ class Registry(ABC):
     def _fetch(self, version: ModelVersion, into: Path) -> None:
         """Write the bundle's files, as they are now, into a folder that does not exist yet."""
 
-    def verify(self, name: str, version: int) -> str:
-        """Read the bundle and every document back and return the digest. Raises VersionMissing, RegistryCorrupt."""
+    def verify(self, name: str, version: int, keep: Path | None = None) -> str:
+        """Read the bundle and every document back and return the digest; ``keep`` is where the bundle is left.
+
+        With a public key the signature must be one of its owner over all of that. Raises VersionMissing,
+        RegistryCorrupt, SignatureRefused.
+        """
+        files = self._whole(name, version, keep)
+        known = self.version(name, version)
+        self.signatures.check(files, known.tags.get(SIGNATURE_TAG), f"{name} version {version}")
+        return known.digest
+
+    def _whole(self, name: str, version: int, keep: Path | None = None) -> dict[str, bytes]:
+        """What is signed of a version, every part of it held against its recorded digest."""
+        known = self.version(name, version)
         with tempfile.TemporaryDirectory() as folder:
-            self.download(name, version, Path(folder) / "bundle")
-        for path in self.documents(name, version):
-            self.document(name, version, path)
-        return self.version(name, version).digest
+            bundle = read_files(self.download(name, version, keep or Path(folder) / "bundle"))
+        documents = {path: self.document(name, version, path) for path in self.documents(name, version)}
+        recorded, found = known.tags.get(DOCUMENTS_DIGEST_TAG), bundle_digest(documents)
+        if recorded not in (None, found):
+            raise RegistryCorrupt(
+                f"the documents of {name} version {version} were {recorded} when they were registered and are {found} "
+                f"now ({', '.join(sorted(documents)) or 'none'}): do not trust them"
+            )
+        return signed_files(name, bundle, documents, known.tags)
+
+
+def signed_files(
+    name: str, bundle: Mapping[str, bytes], documents: Mapping[str, bytes], tags: Mapping[str, str]
+) -> dict[str, bytes]:
+    """Everything that a signature covers: the bundle, the documents, and what the version says it is.
+
+    Neither its number nor its run: the same signature holds wherever the same version is registered.
+    """
+    identity = {"model": name, **{tag: tags[tag] for tag in SIGNED_TAGS if tag in tags}}
+    return {
+        "identity.json": to_json(identity).encode(),
+        **{f"bundle/{path}": content for path, content in bundle.items()},
+        **{f"documents/{path}": content for path, content in documents.items()},
+    }
 
 
 def check_registration(

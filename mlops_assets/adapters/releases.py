@@ -5,7 +5,8 @@ Belongs here: what has to happen together when a version enters or leaves the tr
 Does not: deciding that it should (``ml.releases``, ``ml.policy``, an operator), waiting for the server (``assets``).
 
 A crash between history and aliases leaves an intent that ``repair`` carries out; every move ends with it.
-The same cause again writes nothing.
+The same cause again writes nothing. Of two moves at once, decided on the same arms, one is recorded; the other raises
+``HistoryMoved`` before anything moved.
 """
 
 import contextlib
@@ -13,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_assets.adapters.promotions import CANARY_BASIS_POINTS, Promotions, holders
+from mlops_assets.adapters.promotions import CANARY_BASIS_POINTS, Promotions
 from mlops_assets.adapters.registry import Registry, VersionMissing, utc_now
 from mlops_assets.contracts import Arm, ModelVersion, Transition
+from mlops_assets.ml.tenures import holders
 
 KINDS = {Arm.SHADOW: "shadow", Arm.CANARY: "canary", Arm.CHAMPION: "promoted"}
 LAST_TRANSITION_TAG = "last_transition"
@@ -66,10 +68,10 @@ class Releases:
         self.promotions = promotions
         self._now = now
 
-    def announce(self, model: str, version: int, digest: str, *, cause: Cause) -> Transition:
-        """Write into the history that a version was registered. It enters no arm. Raises DigestMismatch."""
+    def announce(self, model: str, version: int, digest: str, *, cause: Cause, kind: str = "registered") -> Transition:
+        """Write into the history that a version was registered (or ``kind``). No arm moves. Raises DigestMismatch."""
         wanted = self._wanted(model, version, digest)
-        return self._carry_out(model, cause, _Move(wanted, "registered", None, None))
+        return self._carry_out(model, cause, _Move(wanted, kind, None, None), None)
 
     def enter(
         self,
@@ -104,7 +106,7 @@ class Releases:
             out.append(_Move(holder, "retired", arm, None, {"replaced_by_version": version}))
             facts[f"former_{arm}"] = holder.version
         move = _Move(wanted, kind or KINDS[arm], _arm_of(held, version), arm, facts)
-        return self._carry_out(model, cause, move, out)
+        return self._carry_out(model, cause, move, held, out)
 
     def leave(self, model: str, version: int, digest: str, *, cause: Cause, kind: str = "refused") -> Transition:
         """Take a version out of the arm it holds; one in no arm is only written down. Raises DigestMismatch.
@@ -112,8 +114,8 @@ class Releases:
         A champion leaves this way only when the use case's fallback shall answer; see ``roll_back``.
         """
         wanted = self._wanted(model, version, digest)
-        arm = _arm_of(self.promotions.arms(model), version)
-        return self._carry_out(model, cause, _Move(wanted, kind, arm, None))
+        held = self.promotions.arms(model)
+        return self._carry_out(model, cause, _Move(wanted, kind, _arm_of(held, version), None), held)
 
     def roll_back(
         self, model: str, *, cause: Cause, from_version: int | None = None, to_version: int | None = None
@@ -138,17 +140,24 @@ class Releases:
         facts = {"rolled_back_version": champion.version, "restored_version": target.version}
         out = _Move(champion, "rolled_back", Arm.CHAMPION, None, facts)
         back = _Move(target, "restored", _arm_of(held, target.version), Arm.CHAMPION, facts)
-        return self._carry_out(model, cause, back, [out])
+        return self._carry_out(model, cause, back, held, [out])
 
     def repair(self, model: str) -> list[str]:
         """Make the registry follow the history: what it changed, in words; empty when all agreed.
 
-        Without any history nothing is touched: a lost table must not take the champion out of the traffic.
+        Without any history nothing is touched: a lost table must not take the champion out of the traffic. The history
+        is read again at the end: when another process moved an arm meanwhile, what was set here may be stale.
         """
+        done: list[str] = []
         history = self.promotions.all(model)
-        if not history:
-            return []
-        held = holders(history)
+        while history:
+            done += self._follow(model, holders(history))
+            before, history = history, self.promotions.all(model)
+            if len(before) == len(history):
+                break
+        return done
+
+    def _follow(self, model: str, held: Mapping[Arm, Transition]) -> list[str]:
         # New holders before empty arms, a canary's share before its alias and no share after it: whoever polls in
         # between sees a champion, and never a canary with its predecessor's share.
         share = _share(held[Arm.CANARY]) if Arm.CANARY in held else 0
@@ -173,12 +182,19 @@ class Releases:
         self.registry.set_model_tag(model, CANARY_BASIS_POINTS, str(share))
         return [f"the canary's share is {share} basis points"]
 
-    def _carry_out(self, model: str, cause: Cause, move: _Move, out: Sequence[_Move] = ()) -> Transition:
+    def _carry_out(
+        self,
+        model: str,
+        cause: Cause,
+        move: _Move,
+        held: Mapping[Arm, Transition] | None,
+        out: Sequence[_Move] = (),
+    ) -> Transition:
         # Who comes before who goes: at no instant of the history is the arm empty.
         lines = [self._line(model, cause, m) for m in (move, *out)]
         known = self.promotions.find(model, lines[0].event_id)
         if not known:
-            self.promotions.record(lines)
+            self.promotions.record(lines, seen=held)
         self.repair(model)
         if known:
             return known

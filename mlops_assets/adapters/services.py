@@ -98,13 +98,16 @@ def _endpoint(settings: Settings) -> Service:
 
 
 def _environment(settings: Settings) -> tuple[str, ...]:
-    """The settings for a child, in its own environment."""
+    """The settings for a child, in its own environment. What only verifies is not given the private key."""
     return (
         "env",
+        "--unset=MLOPS_SIGNING_KEY",
         f"MLOPS_STATE={settings.state}",
         f"MLOPS_REGISTRY_URI={settings.registry_uri}",
+        f"MLOPS_REGISTRY_ENVIRONMENT={settings.registry_environment}",
         f"MLOPS_ENDPOINT_URL={settings.endpoint_url}",
         f"MLOPS_ONLINE_STORE={settings.online_store}",
+        f"MLOPS_VERIFY_KEY={settings.verify_key or ''}",
         "MLOPS_START_SERVICES=0",
     )
 

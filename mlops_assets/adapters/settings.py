@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import UseCase
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets.use_cases.sample import sampled
@@ -50,6 +51,24 @@ class Settings:
     longer than any run takes. Those that a registered model was made from are kept for good."""
     sample: bool = False
     """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
+    registry_environment: str = ""
+    """MLOPS_REGISTRY_ENVIRONMENT: this deployment's place on a registry that several share: its models are named
+    ``<environment>.<model>`` there."""
+    production_uri: str | None = None
+    """MLOPS_PRODUCTION_URI: the MLflow server of production; the deployment's own when not given."""
+    production_environment: str = "production"
+    """MLOPS_PRODUCTION_ENVIRONMENT: the same of production."""
+    signing_key: Path | None = None
+    """MLOPS_SIGNING_KEY: PEM file of the private key that registration signs with; nothing is signed without."""
+    verify_key: Path | None = None
+    """MLOPS_VERIFY_KEY: PEM file of the public key; with it, releases and the server refuse what is not signed."""
+    openlineage: str = ""
+    """MLOPS_OPENLINEAGE: where lineage events go: ``http://host:port``, ``file:///path``, or nowhere."""
+
+    @property
+    def signatures(self) -> Signatures:
+        """What signs and checks versions."""
+        return Signatures(private_key=self.signing_key, public_key=self.verify_key)
 
     @property
     def tables(self) -> Path:
@@ -111,12 +130,22 @@ class Settings:
             live_from=read("MLOPS_LIVE_FROM"),
             feed_from=read("MLOPS_FEED_FROM"),
             data_remote=_remote(read("MLOPS_DATA_REMOTE")),
-            tables_folder=Path(read("MLOPS_TABLES", "")).resolve() if read("MLOPS_TABLES") else None,
+            tables_folder=_path(read("MLOPS_TABLES")),
             retention_hours=int(read("MLOPS_RETENTION_HOURS", str(cls.retention_hours))),
             sample=sample,
+            registry_environment=read("MLOPS_REGISTRY_ENVIRONMENT", cls.registry_environment),
+            production_uri=read("MLOPS_PRODUCTION_URI"),
+            production_environment=read("MLOPS_PRODUCTION_ENVIRONMENT", cls.production_environment),
+            signing_key=_path(read("MLOPS_SIGNING_KEY")),
+            verify_key=_path(read("MLOPS_VERIFY_KEY")),
+            openlineage=read("MLOPS_OPENLINEAGE", cls.openlineage),
         )
 
 
 def _remote(url: str | None) -> str | None:
     """The address of a remote; a folder counts from where the command was given, not from DVC's own files."""
     return url if not url or "://" in url else str(Path(url).resolve())
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given).resolve() if given else None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mlops_assets.adapters import delta, delta_upkeep
-from mlops_assets.adapters.conflicts import retried
+from mlops_assets.adapters.conflicts import TableMoved, retried, unmoved
 from mlops_assets.adapters.delta_scan import Span, scan
 from mlops_assets.adapters.frames import (
     DAY,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["DeltaTables", "Make", "TableMismatch", "TableMissing", "Tables"]
+__all__ = ["DeltaTables", "Make", "TableMismatch", "TableMissing", "TableMoved", "Tables"]
 
 
 DAYS_AT_ONCE = 92
@@ -84,11 +84,14 @@ class Tables(abc.ABC):
         """
 
     @abc.abstractmethod
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
+    def append_once(
+        self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None, after: int = -1
+    ) -> int:
         """Add those rows whose ``key`` the table does not hold yet, in one commit; returns how many were added.
 
         For a table without days. The rows that are there stay untouched; what was added has no place among them, so
-        keep the order that matters in a column. Two writers at once add a key once.
+        keep the order that matters in a column. Two writers at once add a key once. ``after`` is how many rows the
+        writer saw (-1: any): when the table holds another number, nothing is added and TableMoved is raised.
         """
 
     @abc.abstractmethod
@@ -186,14 +189,18 @@ class DeltaTables(Tables):
             pairs = ([delta.rows_of(opened, days=block) for opened in (then, now)] for block in blocks)
             return [day for old, new in pairs for day in differing_days(old, new)]
 
-    def append_once(self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None) -> int:
+    def append_once(
+        self, table: str, frame: pd.DataFrame, key: str, commit: Mapping[str, str] | None = None, after: int = -1
+    ) -> int:
         """As in Tables."""
         rows = checked(table, frame, None)
         delta.create(self._path(table), rows, partitioned=False)
 
         def append() -> int:
             opened = self._open(table)
-            added = news(delta.rows_of(opened, columns=[key]), rows, key)
+            held = delta.rows_of(opened, columns=[key])
+            unmoved(table, len(held), after)
+            added = news(held, rows, key)
             if len(added):
                 delta.append(table, opened, settled(added), commit or {})
             return len(added)

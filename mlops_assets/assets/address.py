@@ -10,7 +10,8 @@ from mlops_assets.contracts import Domain, UseCase
 
 DATASETS, FEATURES = "datasets", "features"
 TRAINING, MODELS, RELEASES, MONITORING, REMEDIATION = "training", "models", "releases", "monitoring", "remediation"
-STAGES = (DATASETS, FEATURES, TRAINING, MODELS, RELEASES, MONITORING, REMEDIATION)
+PRODUCTION = "production"
+STAGES = (DATASETS, FEATURES, TRAINING, MODELS, RELEASES, PRODUCTION, MONITORING, REMEDIATION)
 
 FEATURE_VIEWS = ("origin_weather", "origin_delays", "carrier_delays", "destination_delays")
 

@@ -8,7 +8,16 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.address import DATASETS, FEATURES, MODELS, MONITORING, RELEASES, REMEDIATION, TRAINING
+from mlops_assets.assets.address import (
+    DATASETS,
+    FEATURES,
+    MODELS,
+    MONITORING,
+    PRODUCTION,
+    RELEASES,
+    REMEDIATION,
+    TRAINING,
+)
 from mlops_assets.contracts import Domain, Owner, UseCase
 
 OWNING_ROLE = {
@@ -17,6 +26,7 @@ OWNING_ROLE = {
     TRAINING: "machine_learning",
     MODELS: "machine_learning",
     RELEASES: "operations",
+    PRODUCTION: "operations",
     MONITORING: "machine_learning",
     REMEDIATION: "operations",
 }
@@ -24,8 +34,9 @@ KINDS = {
     DATASETS: {"deltalake", "pandas"},
     FEATURES: {"feast", "deltalake"},
     TRAINING: {"feast", "parquet", "dvc"},
-    MODELS: {"lightgbm", "mlflow"},
+    MODELS: {"mlflow"},
     RELEASES: {"mlflow"},
+    PRODUCTION: {"mlflow"},
     MONITORING: {"deltalake", "pandas"},
     REMEDIATION: {"mlflow"},
 }

@@ -12,6 +12,7 @@ from mlops_assets.assets.address import (
     FEATURES,
     MODELS,
     MONITORING,
+    PRODUCTION,
     RELEASES,
     REMEDIATION,
     TRAINING,
@@ -25,6 +26,7 @@ from mlops_assets.contracts import Domain, UseCase
 STATIC, HISTORY, DAY, UPKEEP = "static", "history", "day", "upkeep"
 TRAIN, RETRAIN, CANARY, CONCLUDE = "train", "retrain", "canary", "conclude"
 ROLL_BACK, HOLD = "rollback", "quarantine"
+TRANSFER = "transfer"
 
 
 def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any]:
@@ -47,16 +49,20 @@ def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any
 
 
 def use_case_jobs(use_case: UseCase) -> dict[str, Any]:
-    """The jobs that train, release and remedy; each works on one day."""
+    """The jobs that train, release, remedy and hand over; each works on one day."""
     training = dg.AssetSelection.groups(f"{use_case.name}/{TRAINING}", f"{use_case.name}/{MODELS}")
     training |= dg.AssetSelection.assets(key(use_case, RELEASES, "shadow"))
+    released = dg.AssetSelection.assets(key(use_case, MODELS, "released_card"))
+    training -= released
+    conclusion = dg.AssetSelection.assets(*(key(use_case, RELEASES, n) for n in ("canary_analysis", "champion")))
     selections = {
         TRAIN: training,
         RETRAIN: training | _remedies(use_case, "retrain", "incident"),
         CANARY: dg.AssetSelection.assets(key(use_case, RELEASES, "canary")),
-        CONCLUDE: dg.AssetSelection.assets(*(key(use_case, RELEASES, n) for n in ("canary_analysis", "champion"))),
+        CONCLUDE: conclusion | released,
         ROLL_BACK: _remedies(use_case, "rollback", "incident"),
         HOLD: _remedies(use_case, "quarantine", "incident"),
+        TRANSFER: dg.AssetSelection.assets(key(use_case, PRODUCTION, "transferred_version")),
     }
 
     return {name: dg.define_asset_job(automation(use_case, name), selection) for name, selection in selections.items()}

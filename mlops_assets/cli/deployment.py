@@ -35,13 +35,26 @@ class Door(click.Group):
 
 def _refusals() -> tuple[type[Exception], ...]:
     """What the adapters raise when a person has to do something."""
-    from mlops_assets.adapters import content_store, endpoint, registry, releases, reproduction, services
+    from mlops_assets.adapters import (
+        content_store,
+        endpoint,
+        promotions,
+        registry,
+        releases,
+        reproduction,
+        services,
+        signatures,
+        transfers,
+        version_cards,
+    )
+    from mlops_assets.ml.sign_offs import NotAskedToSign, NotSigned
 
     return (
         content_store.ContentDamaged,
         content_store.ContentMissing,
         endpoint.EndpointDown,
         endpoint.EndpointTimeout,
+        promotions.HistoryMoved,
         registry.RegistryCorrupt,
         registry.RegistryUnavailable,
         registry.VersionMissing,
@@ -50,4 +63,10 @@ def _refusals() -> tuple[type[Exception], ...]:
         releases.NothingToRollBackTo,
         reproduction.NotReproducible,
         services.ServiceFailed,
+        signatures.SignatureRefused,
+        transfers.TransferRefused,
+        FileExistsError,
+        version_cards.CardMissing,
+        NotAskedToSign,
+        NotSigned,
     )

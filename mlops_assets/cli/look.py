@@ -1,13 +1,18 @@
-"""Commands that only look: ``status``, ``history``, ``lineage``.
+"""Commands that only look: ``status``, ``lineage``.
 
 Belongs here: printing facts. Does not: changing anything (``cli.operate``).
 """
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from mlops_assets.cli.deployment import deployment
-from mlops_assets.contracts import to_json, to_plain
+from mlops_assets.contracts import to_json
 from mlops_assets.use_cases import USE_CASES
+
+if TYPE_CHECKING:
+    from mlops_assets.adapters.deployment import Deployment
 
 MODEL = click.option(
     "--model",
@@ -38,28 +43,18 @@ def status(model: str) -> None:
 
 
 @click.command()
-@MODEL
-@JSON
-def history(model: str, as_json: bool) -> None:
-    """The promotion history: who made which version what, when, on what evidence."""
-
-    lines = deployment().promotions.all(model)
-    if as_json:
-        click.echo(to_json([to_plain(line) for line in lines]))
-        return
-    for line in lines:
-        move = f"{line.from_arm or '-'} -> {line.to_arm or '-'}"
-        click.echo(f"{line.day}  v{line.version:<3} {line.kind:<12} {move:<22} {line.by}: {line.reason}")
-
-
-@click.command()
 @click.argument("version", type=int)
 @MODEL
 @JSON
-def lineage(version: int, model: str, as_json: bool) -> None:
-    """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests."""
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="Print the drawing as Mermaid text.")
+@click.option("--draw", "drawing", type=click.Path(dir_okay=False), help="SVG file to draw; else in the state folder.")
+def lineage(version: int, model: str, as_json: bool, as_mermaid: bool, drawing: str | None) -> None:
+    """Everything upstream of a registered VERSION: code, lock, features, tables and days, digests; and its answers.
+
+    Prints it, and draws it as an SVG file that any browser opens.
+    """
     from mlops_assets.adapters.documents import evaluation_of, manifest_of, training_set_of
-    from mlops_assets.ml.lineage import lineage_of, lineage_text
+    from mlops_assets.ml.lineage import lineage_of
 
     here = deployment()
     registry = here.registry
@@ -70,4 +65,29 @@ def lineage(version: int, model: str, as_json: bool) -> None:
         evaluation_of(registry, model, version),
         here.promotions.all(model),
     )
-    click.echo(to_json(facts) if as_json else lineage_text(facts))
+    show_lineage(here, facts, as_json=as_json, as_mermaid=as_mermaid, drawing=drawing)
+
+
+def show_lineage(
+    here: "Deployment", facts: dict[str, Any], *, as_json: bool, as_mermaid: bool, drawing: str | None
+) -> None:
+    """Print the facts with what the version answered, and draw them."""
+    from pathlib import Path
+
+    from mlops_assets.cli.impact import answers_on_record
+    from mlops_assets.ml.impact import answers_of
+    from mlops_assets.ml.lineage import lineage_text
+    from mlops_assets.ml.lineage_graph import lineage_picture, mermaid, svg
+
+    answered = answers_on_record(here, facts["model"])
+    facts = {**facts, "answers": answers_of(answered[answered["version"] == facts["version"]])}
+    picture = lineage_picture(facts)
+    if as_json or as_mermaid:
+        click.echo(to_json(facts) if as_json else mermaid(picture))
+    else:
+        click.echo(lineage_text(facts))
+    if drawing or not (as_json or as_mermaid):
+        file = Path(drawing or here.settings.state / "lineage" / f"{facts['model']}-{facts['version']}.svg")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(svg(picture))
+        click.echo(f"drawn: {file}", err=bool(as_json or as_mermaid))

@@ -5,13 +5,19 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
-from mlops_assets.cli.look import history, lineage, status
+from mlops_assets.cli.impact import impact
+from mlops_assets.cli.keys import keys, verify
+from mlops_assets.cli.look import lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
 from mlops_assets.cli.play import demo
 from mlops_assets.cli.reproduce import reproduce
 from mlops_assets.cli.run import serve, stop, up
 from mlops_assets.cli.sample import sample
+from mlops_assets.cli.sign import sign_off
+from mlops_assets.cli.trace import history
+from mlops_assets.cli.transfer import transfer
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,7 +25,9 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-for command in (demo, sample, up, serve, stop, status, history, lineage, reproduce, promote, override, rollback):
+LOOK = (status, history, lineage, impact, verify, reproduce, card)
+OPERATE = (promote, override, rollback, sign_off, transfer, keys)
+for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
 
 if __name__ == "__main__":

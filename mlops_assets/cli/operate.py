@@ -53,7 +53,7 @@ def override(version: int, model: str, by: str, reason: str, day: str | None) ->
 def rollback(model: str, by: str, reason: str, day: str | None, to_version: int | None) -> None:
     """Roll the champion back, and wait until the server answers with the old digest."""
     here = deployment()
-    cause = _cause("rollback", here, model, by, reason, day)
+    cause = cause_of("rollback", here, model, by, reason, day)
     line = here.releases.roll_back(model, cause=cause, to_version=to_version)
     here.endpoint.nudge()
     here.endpoint.wait_for(model, Arm.CHAMPION, line.digest, timeout=60)
@@ -62,7 +62,7 @@ def rollback(model: str, by: str, reason: str, day: str | None, to_version: int 
 
 def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | None) -> Transition:
     here = deployment()
-    cause = _cause(f"override/{version}/{arm}", here, model, by, reason, day)
+    cause = cause_of(f"override/{version}/{arm}", here, model, by, reason, day)
     share = find_use_case(model).release.canary_basis_points if arm is Arm.CANARY else 0
     digest = here.registry.version(model, version).digest
     line = here.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
@@ -70,7 +70,8 @@ def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | 
     return line
 
 
-def _cause(what: str, here: "Deployment", model: str, by: str, reason: str, day: str | None) -> "Cause":
+def cause_of(what: str, here: "Deployment", model: str, by: str, reason: str, day: str | None) -> "Cause":
+    """An operator's move, made now, on the day given or the last that landed; the history tells it."""
     from mlops_assets.adapters.releases import Cause
 
     domain = find_use_case(model).domain

@@ -15,11 +15,13 @@ from mlops_assets.contracts.evidence import (
     Gate,
     Judgement,
     ReleaseDecision,
+    ServerAnswers,
     Step,
     Verdict,
 )
-from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Training, UseCase
+from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Slice, Training, UseCase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
+from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
 from mlops_assets.contracts.versions import (
     Arm,
@@ -47,14 +49,18 @@ __all__ = [
     "ModelVersion",
     "Monitoring",
     "Owner",
+    "ParameterStudy",
     "Release",
     "ReleaseDecision",
+    "ServerAnswers",
     "ServerStatus",
+    "Slice",
     "Step",
     "TableVersion",
     "Training",
     "TrainingSetManifest",
     "Transition",
+    "Trial",
     "UseCase",
     "Verdict",
     "from_json",

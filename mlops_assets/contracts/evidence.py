@@ -54,6 +54,21 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerAnswers:
+    """What a server that held nothing but one bundle said when it was asked some rows, one at a time."""
+
+    digest: str | None
+    """Of the bundle that it reported; None when it loaded none."""
+    scores: tuple[float, ...]
+    """One per row; none when it did not answer."""
+    latencies_ms: tuple[float, ...]
+    """Of every request, as the caller saw it."""
+    bundle_bytes: int
+    problem: str | None = None
+    """Why it did not load or did not answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What a candidate showed on days it was not trained on."""
 
@@ -66,8 +81,13 @@ class Evaluation:
     champion_version: int | None
     champion_metrics: Mapping[str, float]
     slices: Mapping[str, Mapping[str, float]]
-    """``carrier=UA`` -> rows, auc, log_loss, late_rate."""
+    """``carrier=UA`` -> rows, auc, log_loss, late_rate; beside the champion (or the constant rate) also difference,
+    low, high, days and limit."""
     gates: tuple[Gate, ...]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric -> 95 % interval by days."""
+    enforced: bool = True
+    """False in a dry run: the gates say what they found and stop nothing."""
 
     @property
     def passed(self) -> bool:

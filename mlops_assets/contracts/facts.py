@@ -23,13 +23,32 @@ class Training:
     """How a use case's model is trained. Read by ``ml.models``."""
 
     params: Mapping[str, Any]
-    """LightGBM parameters; the deterministic ones are added by ``ml.models`` and cannot be switched off."""
+    """Parameters of the family; LightGBM's deterministic ones are added by ``ml.boosted_trees``, always."""
     rounds: int
     early_stopping_rounds: int
     validation_days: int
     """The last days of the window, held out in time order for early stopping and evaluation."""
     window_days: int | None = None
     """Days a training set reaches back from its cut-off day; None means all data so far."""
+    family: str = "lightgbm"
+    """A name in ``ml.families``: ``lightgbm`` or ``logistic``."""
+    calibration: str = "identity"
+    """A method of ``ml.calibration``: ``identity``, ``platt``, ``beta`` or ``isotonic``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A division of the rows by one column that is known at decision time. Read by ``ml.slices``.
+
+    Without ``width`` and ``at_least`` every value is a slice of its own. A missing value belongs to no slice.
+    """
+
+    name: str
+    column: str
+    width: float | None = None
+    """Numbers are taken together in steps of this width: 60 makes hours of minutes."""
+    at_least: float | None = None
+    """Two slices: ``yes`` for values from here on, ``no`` for smaller ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +61,13 @@ class Gates:
     max_calibration_error: float
     champion_margin: float
     """How much worse in log-loss than the champion on the same rows, at the upper end of the day-block interval."""
+    slice_margin: float = 0.01
+    """How much worse in log-loss on one slice, at the lower end of the day-block interval: surely worse than this."""
+    slice_min_rows: int = 200
+    """Rows below which a slice is shown and not judged."""
+    max_latency_ms: float = 100.0
+    """Median time of one row in the server as it ships, over loopback, its record on disk."""
+    max_bundle_bytes: int = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +86,9 @@ class Release:
     """Chance of refusing an equal canary that the e-process allows itself."""
     max_days: int
     """Days in one arm without a conclusion after which the candidate is refused as inconclusive."""
+    sign_off: tuple[str, ...] = ()
+    """Who must sign before a version becomes champion: a person's id, or a role as an owner is named
+    (``team:operations``), for which any person may sign. Every entry needs a signature. A rollback never waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +139,8 @@ class UseCase:
     entity_id: str
     """Column that identifies one decision, e.g. ``flight_id``."""
     decision_lead_minutes: int
-    slices: tuple[str, ...]
-    """Columns by whose values a candidate is evaluated apart."""
+    slices: tuple[Slice, ...]
+    """Divisions of the rows by which a candidate is evaluated apart."""
     fallback_score: float
     """Answered when there is no champion to answer."""
     owner: Owner

@@ -20,6 +20,8 @@ SENTENCES = {
     "retired": "version {v} leaves the traffic, another takes its place",
     "rolled_back": "version {v} is ROLLED BACK: {r}",
     "restored": "version {v} answers again (digest {d})",
+    "signed_off": "version {v} is signed off by {by}: {r}",
+    "transferred": "version {v} is handed over to production: {r}",
 }
 
 

@@ -1,12 +1,13 @@
 """What a model version is made of, and the one digest that names it.
 
-A bundle is a folder: ``model.txt`` (LightGBM's own text) and ``signature.json`` (what the model eats, in which
-order, from where, with the golden rows that prove a loaded copy right). Model, feature service and preprocessing
-therefore move as one unit, whichever way a release goes.
+A bundle is a folder: the model's file (``model.txt``, LightGBM's own text, or ``model.onnx``) and ``signature.json``
+(which engine computes it, what the model eats, in which order, from where, how its scores are calibrated, with the
+golden rows that prove a loaded copy right). Model, feature service and preprocessing therefore move as one unit,
+whichever way a release goes.
 
 Here: the signature's types, the digest of a bundle. Belongs here: anything that every reader of a bundle must agree
-on (training, registry, server). Does not: reading or writing files, pandas, the lightgbm package: the server's
-workers import this module.
+on (training, registry, server). Does not: reading or writing files, pandas, an engine: the server's workers import
+this module.
 """
 
 import hashlib
@@ -15,9 +16,11 @@ from typing import Literal
 
 import msgspec
 
-MODEL_FILE = "model.txt"
+EngineName = Literal["lightgbm", "onnx"]
+MODEL_FILES: Mapping[EngineName, str] = {"lightgbm": "model.txt", "onnx": "model.onnx"}
+"""Engine -> the file that it computes."""
+MODEL_FILE = MODEL_FILES["lightgbm"]
 SIGNATURE_FILE = "signature.json"
-BUNDLE_FILES = (MODEL_FILE, SIGNATURE_FILE)
 
 
 class RequestField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +75,25 @@ class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float
 
 
+class Calibrator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How an engine's scores become probabilities. Applied by ``ml.calibration``, in float64, everywhere alike."""
+
+    method: Literal["identity", "platt", "beta", "isotonic"] = "identity"
+    weights: tuple[float, ...] = ()
+    """platt: slope, intercept; beta: slope of log p, slope of -log(1 - p), intercept; else none."""
+    knots: tuple[float, ...] = ()
+    """isotonic: scores, ascending."""
+    values: tuple[float, ...] = ()
+    """isotonic: the probability at each knot, ascending; straight lines between."""
+    rows: int = 0
+    """Rows it was fitted on: each scored by a fit that had seen only earlier days."""
+    first_day: str | None = None
+    """First day of those rows; None when nothing was fitted."""
+
+
+IDENTITY = Calibrator()
+
+
 class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model of one feature service is fed with: the parts of a signature that the service decides."""
 
@@ -85,7 +107,7 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything a reader needs to feed ``model.txt``."""
+    """Everything a reader needs to feed the model's file."""
 
     model: str
     label: str
@@ -99,7 +121,16 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: tuple[ModelFeature, ...]
     golden: tuple[GoldenRow, ...]
     trees: int
-    """Number of trees to use: the best iteration of the training."""
+    """Number of trees to use: the best iteration of the training. 0 for a model without trees."""
+    engine: EngineName = "lightgbm"
+    """What computes the model's file. Bundles from before there were two say nothing: LightGBM."""
+    calibrator: Calibrator = IDENTITY
+    """Applied to the engine's scores."""
+
+    @property
+    def model_file(self) -> str:
+        """The path of the model's file in the bundle."""
+        return MODEL_FILES[self.engine]
 
 
 def encode_signature(signature: Signature) -> bytes:
@@ -113,6 +144,11 @@ def decode_signature(text: bytes) -> Signature:
     Raises msgspec.ValidationError, naming the field, when the text is not a signature.
     """
     return msgspec.json.decode(text, type=Signature)
+
+
+def bundle_files(signature: bytes) -> tuple[str, str]:
+    """The paths of a bundle's files, told by the text of its signature. Raises msgspec.ValidationError."""
+    return decode_signature(signature).model_file, SIGNATURE_FILE
 
 
 def digest_of(content: bytes) -> str:

@@ -3,12 +3,13 @@
 One storm delays everybody: the daily rate of the label varies 74 times more than independent rows would, so 900 rows
 of one day carry the information of a dozen. Days, not rows, are the observations of every interval here.
 
-Here: the paired difference with its day-block interval, and the rates of single days. Belongs here: a statistic whose
+Here: the paired difference with its day-block interval, the jackknife by days. Belongs here: a statistic whose
 unit is the day. Does not: sequential tests (``ml.sequential``), what follows from a difference (``ml.evaluation``,
 ``ml.releases``, ``ml.policy``).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,26 @@ def paired_difference(
     mean = float(totals.sum() / rows)
     half = _half_width(totals - counts * mean, rows, confidence)
     return Difference(mean=mean, low=mean - half, high=mean + half, days=len(counts), rows=rows)
+
+
+def jackknife(
+    days: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends of an interval about each number of a statistic, with days as the observations.
+
+    ``statistic`` takes positions of rows and gives an array. Leaves one day out at a time; Student's t with
+    days - 1 degrees of freedom (Efron and Tibshirani 1993, chapter 11). Fewer than two days give infinite ends.
+    """
+    from scipy.special import stdtrit
+
+    whole = statistic(np.arange(len(days)))
+    names = np.unique(days)
+    if len(names) < 2:
+        return np.full_like(whole, -np.inf), np.full_like(whole, np.inf)
+    without = np.array([statistic(np.flatnonzero(days != name)) for name in names])
+    spread = np.sqrt((len(names) - 1) / len(names) * np.square(without - without.mean(axis=0)).sum(axis=0))
+    half = float(stdtrit(len(names) - 1, (1 + confidence) / 2)) * spread
+    return whole - half, whole + half
 
 
 def _half_width(residuals: np.ndarray, rows: int, confidence: float) -> float:

@@ -19,8 +19,9 @@ class MissingColumn(ValueError):
 def encode(columns: Mapping[str, Sequence[object] | np.ndarray], features: Sequence[ModelFeature]) -> np.ndarray:
     """The model's matrix, shape (rows, features), float64, C order; missing values are NaN.
 
-    Numbers pass through; a category becomes the index of its level, NaN when it is missing or unknown
-    (LightGBM sends NaN of a categorical feature to the default side, as it did with missing values in training).
+    Numbers pass through; a category becomes the index of its level, NaN when it is missing or unknown: to a model the
+    two are the same. What it makes of them is the family's to say (``ml.boosted_trees``: not one of the levels that a
+    split names; ``ml.logistic``: an average one).
 
     Raises MissingColumn, naming the feature, when a column is absent.
     """

@@ -81,6 +81,7 @@ def lineage_text(lineage: Mapping[str, Any]) -> str:
         *[_table_line(table) for table in lineage["tables"]],
         f"├─ because         {lineage['trained_because']}",
         f"├─ metrics         {_numbers(lineage['metrics'])}",
+        *_answer_lines(lineage.get("answers")),
         "└─ history",
         *[f"   ├─ {line['day']}  {line['kind']:<12} {line['by']}: {line['reason']}" for line in lineage["history"]],
     ]
@@ -110,6 +111,13 @@ def _table_line(table: Mapping[str, Any]) -> str:
     days = table["partitions"]
     span = f"{days['first']} to {days['last']}" if days else "whole"
     return f"│  ├─ {table['table']}  version {table['version']}  {span}"
+
+
+def _answer_lines(answers: Mapping[str, Any] | None) -> list[str]:
+    if not answers or not answers["answers"]:
+        return []
+    span = f"{answers['days']} days, {answers['first_day']} to {answers['last_day']}"
+    return [f"├─ answered        {answers['answers']:,} requests on {span}"]
 
 
 def _numbers(metrics: Mapping[str, float]) -> str:

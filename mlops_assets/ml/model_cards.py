@@ -1,21 +1,23 @@
 """The model card: what a model version is, in Hugging Face's ModelCard format, from facts alone.
 
-Every sentence comes from the use case's facts, the manifest, the evaluation, the explanations or the promotion
-history; where a fact is missing, the card says so. Sections follow Mitchell et al. 2019, Model cards for model
-reporting, and the annotated template of huggingface_hub.
+Every sentence comes from the use case's facts, a document of the version, or the promotion history; where a fact is
+missing, the card says so. Sections follow Mitchell et al. 2019, Model cards for model reporting, and the annotated
+template of huggingface_hub.
 
-Here: the card's text and its validation. Belongs here: a fact that a reader of a card needs. Does not: computing facts,
-rendering HTML, pictures.
+A card is written twice. The registered one is frozen with the version, whose documents it names by digest; it cannot
+know how the version was released. The released one is the same card written again with the history of now: it names
+the registered one by digest, and goes stale whenever the version moves.
+
+Here: the card's text. Belongs here: the wording of a section. Does not: gathering facts (``ml.card_facts``), the
+metadata block (``ml.card_metadata``), HTML (``ml.card_pages``), pictures.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-import yaml
-
-from mlops_assets.contracts import Evaluation, Manifest, TableVersion, Transition, UseCase
-from mlops_assets.ml.explanations import Explanations
+from mlops_assets.contracts import TableVersion
+from mlops_assets.ml.card_facts import BEESWARM, CALIBRATION, DEPENDENCE, IMPORTANCE, CardFacts
+from mlops_assets.ml.card_metadata import family_of_facts, metadata_of, missing_in, title_of
+from mlops_assets.ml.card_text import between, picture, table
 
 SECTIONS = (
     "Model details",
@@ -26,95 +28,31 @@ SECTIONS = (
     "Evaluation",
     "Explanations",
     "Monitoring",
+    "Owners and sign-off",
     "Release history",
     "How to get it",
+    "Sources",
 )
-METADATA = ("language", "library_name", "pipeline_tag", "tags", "datasets", "metrics", "model-index")
 TOP_FEATURES = 15
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardFacts:
-    """Everything that a card may say."""
-
-    use_case: UseCase
-    manifest: Manifest
-    evaluation: Evaluation
-    explanations: Explanations
-    drift_limit: float
-    """Drift score above which the version's inputs count as drifted."""
-    version: int | None = None
-    """None before registration."""
-    transitions: tuple[Transition, ...] = ()
-    """The promotion history of this version."""
-
-
 def write_card(facts: CardFacts) -> str:
-    """The card as Markdown with its YAML metadata block. Equal facts give equal text.
-
-    Raises ValueError when the evaluation is about other bytes than the manifest.
-    """
-    if facts.evaluation.model_digest != facts.manifest.model_digest:
-        raise ValueError("the evaluation and the manifest are about different bundles")
-    metadata = yaml.safe_dump(card_metadata(facts), sort_keys=False, allow_unicode=True, width=110)
+    """The card as Markdown with its YAML metadata block. Equal facts give equal text."""
     sections = [f"## {name}\n\n{_WRITERS[name](facts)}" for name in SECTIONS]
-    return f"---\n{metadata}---\n\n# {_title(facts)}\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{metadata_of(facts)}---\n\n# {title_of(facts)}\n\n" + "\n\n".join(sections) + "\n"
 
 
 def missing_sections(card: str) -> tuple[str, ...]:
     """What a complete card has and this one lacks: metadata keys, sections, sections without text. () is complete."""
-    header, _, body = card.removeprefix("---\n").partition("\n---\n")
-    if not card.startswith("---\n") or not body:
-        return ("metadata", *SECTIONS)
-    metadata = yaml.safe_load(header)
-    written = _sections_of(body)
-    missing_keys = [f"metadata: {key}" for key in METADATA if not metadata.get(key)]
-    return (*missing_keys, *(name for name in SECTIONS if not written.get(name, "").strip()))
-
-
-def card_metadata(facts: CardFacts) -> dict[str, Any]:
-    """The metadata block that the Hugging Face hub reads."""
-    evaluation, name = facts.evaluation, facts.use_case.name
-    return {
-        "language": "en",
-        "library_name": "lightgbm",
-        "pipeline_tag": "tabular-classification",
-        "tags": ["tabular-classification", name, facts.use_case.domain.name],
-        "datasets": sorted({table.table for table in facts.manifest.tables}),
-        "metrics": ["roc_auc", "brier_score", "log_loss"],
-        "model-index": [
-            {
-                "name": _title(facts),
-                "results": [
-                    {
-                        "task": {"type": "tabular-classification", "name": facts.use_case.question},
-                        "dataset": {
-                            "type": f"{name}/training/training_set",
-                            "name": f"held-out days {evaluation.first_day} to {evaluation.last_day}",
-                            "split": "held_out",
-                        },
-                        "metrics": [
-                            {"type": kind, "name": key, "value": round(float(evaluation.metrics[key]), 6)}
-                            for kind, key in (("roc_auc", "auc"), ("brier_score", "brier"), ("log_loss", "log_loss"))
-                        ],
-                    }
-                ],
-            }
-        ],
-    }
-
-
-def _title(facts: CardFacts) -> str:
-    version = "unregistered" if facts.version is None else f"version {facts.version}"
-    return f"{facts.use_case.name}, {version}"
+    return missing_in(card, SECTIONS)
 
 
 def _details(facts: CardFacts) -> str:
-    manifest, owner = facts.manifest, facts.use_case.owner
+    manifest = facts.manifest
     fault = manifest.fault_injected
     rows: list[tuple[str, object]] = [
         ("Question", facts.use_case.question),
-        ("Kind", "gradient-boosted trees (LightGBM), binary; the answer is a probability"),
+        ("Kind", family_of_facts(facts).words.description),
         ("Digest of the bundle", f"`{manifest.model_digest}`"),
         ("Cut-off day", manifest.cutoff_day),
         ("Trained because", manifest.trained_because),
@@ -122,9 +60,8 @@ def _details(facts: CardFacts) -> str:
         ("Created", manifest.created_at),
         ("Code", f"commit `{manifest.code_commit}`" + (" with uncommitted changes" if manifest.code_dirty else "")),
         ("Lock of the environment", f"`{manifest.lock_digest}`"),
-        ("Owners", f"data {owner.data}, model {owner.machine_learning}, operations {owner.operations}"),
     ]
-    return _table(("Fact", "Value"), rows)
+    return table(("Fact", "Value"), rows)
 
 
 def _uses(facts: CardFacts) -> str:
@@ -141,56 +78,94 @@ def _limits(facts: CardFacts) -> str:
 
 def _training_data(facts: CardFacts) -> str:
     manifest = facts.manifest
-    tables = _table(("Table", "Version", "Days", "Digest"), [_table_row(table) for table in manifest.tables])
+    tables = table(("Table", "Version", "Days", "Rows' digest"), [_table_row(pin) for pin in manifest.tables])
+    asked = "" if facts.training_set is None else f"\n\nThe rows: {facts.training_set.query.text}"
     return (
         f"{manifest.training_rows} rows of {manifest.window_first_day} to {manifest.cutoff_day}, joined point in time "
         f"by service `{manifest.feature_service}` (digest `{manifest.feature_service_digest}`). "
-        f"Digest of the training set: `{manifest.training_set_digest}`.\n\n{tables}"
+        f"Digest of the training set: `{manifest.training_set_digest}`.{asked}\n\n{tables}"
     )
 
 
-def _table_row(table: TableVersion) -> tuple[object, ...]:
-    days = "all" if table.first_day is None else f"{table.first_day} to {table.last_day}"
-    return table.table, table.version, days, "not computed" if table.digest is None else f"`{table.digest[:12]}`"
+def _table_row(pin: TableVersion) -> tuple[object, ...]:
+    days = "all" if pin.first_day is None else f"{pin.first_day} to {pin.last_day}"
+    by_day = f"by day, of {len(pin.day_digests)} days" if pin.day_digests else "not computed"
+    return pin.table, pin.version, days, by_day if pin.digest is None else f"`{pin.digest[:12]}`"
 
 
 def _procedure(facts: CardFacts) -> str:
     manifest = facts.manifest
-    params = _table(("Parameter", "Value"), sorted(manifest.params.items()))
     return (
-        f"The number of trees was chosen on the days from {manifest.validation_first_day} on, held out in time order; "
-        f"the released model was then fitted on all rows with that number. The same rows give the same bytes on any "
-        f"number of threads. Dagster run `{manifest.dagster_run_id}`, MLflow run `{manifest.mlflow_run_id}`."
-        f"\n\n{params}"
+        f"{family_of_facts(facts).words.choice} the days from {manifest.validation_first_day} on, held out in time "
+        f"order; the released model was then fitted on all rows in the same way. The same rows give the same bytes on "
+        f"any number of threads. Dagster run `{manifest.dagster_run_id}`, MLflow run `{manifest.mlflow_run_id}`."
+        f"\n\n{table(('Parameter', 'Value'), sorted(manifest.params.items()))}"
     )
 
 
 def _evaluation(facts: CardFacts) -> str:
-    evaluation = facts.evaluation
-    metrics = _table(
-        ("Metric", "This version", "Champion"),
-        [(name, value, evaluation.champion_metrics.get(name, "")) for name, value in evaluation.metrics.items()],
-    )
-    gates = _table(
-        ("Gate", "Passed", "Reason"), [(g.name, "yes" if g.passed else "NO", g.reason) for g in evaluation.gates]
-    )
-    slices = _table(
-        ("Slice", "Rows", "AUC", "Log-loss", "Rate"),
-        [(name, int(s["rows"]), s["auc"], s["log_loss"], s["late_rate"]) for name, s in evaluation.slices.items()],
-    )
+    shown = facts.evaluation
+    metrics = [
+        (name, value, between(shown.intervals.get(name)), shown.champion_metrics.get(name, ""))
+        for name, value in shown.metrics.items()
+    ]
+    gates = table(("Gate", "Passed", "Reason"), [(g.name, "yes" if g.passed else "NO", g.reason) for g in shown.gates])
+    meant = "" if shown.enforced else "\n\nThis was a dry run of the gates: they stopped nothing."
     return (
-        f"On {evaluation.rows} rows of {evaluation.first_day} to {evaluation.last_day}, scored by a fit of the same "
-        f"recipe that never saw those days. Champion at that time: {evaluation.champion_version or 'none'}.\n\n"
-        f"{metrics}\n\n### Gates\n\n{gates}\n\n### Slices\n\n{slices}"
+        f"On {shown.rows} rows of {shown.first_day} to {shown.last_day}, scored by a fit of the same recipe that never "
+        f"saw those days. Champion at that time: {shown.champion_version or 'none'}. Intervals are of 95 %, with days "
+        f"as the observations.\n\n{table(('Metric', 'This version', 'Interval', 'Champion'), metrics)}"
+        f"{picture(CALIBRATION, 'calibration on held-out days', facts.documents)}"
+        f"\n\n### Gates{meant}\n\n{gates}\n\n### Slices\n\n{_slices(facts)}"
     )
+
+
+def _slices(facts: CardFacts) -> str:
+    against = "the constant rate" if facts.evaluation.champion_version is None else "the champion"
+    rows = [
+        (name, int(s["rows"]), s["auc"], s["log_loss"], s["late_rate"], s.get("difference", ""), _ends(s))
+        for name, s in facts.evaluation.slices.items()
+    ]
+    header = ("Slice", "Rows", "AUC", "Log-loss", "Rate", f"Log-loss less {against}'s", "Interval")
+    divisions = ", ".join(
+        f"{d.name} by `{d.column}`" + (f" (yes from {d.at_least:g} on)" if d.at_least is not None else "")
+        for d in facts.use_case.slices
+    )
+    return f"Divided by what is known at decision time: {divisions}.\n\n{table(header, rows)}"
+
+
+def _ends(measures: Mapping[str, float]) -> str:
+    return between((measures["low"], measures["high"])) if "low" in measures else ""
 
 
 def _explanations(facts: CardFacts) -> str:
-    top = list(facts.explanations.mean_contribution.items())[:TOP_FEATURES]
+    told = facts.explanations
+    top = list(told.mean_contribution.items())[:TOP_FEATURES]
+    slices = [(name, ", ".join(f"{f} {share:.0%}" for f, share in top.items())) for name, top in told.slices.items()]
     return (
-        f"Exact TreeSHAP over {facts.explanations.rows} rows: mean absolute contribution to the log-odds "
-        f"(expected value {facts.explanations.expected_value:.4f}).\n\n" + _table(("Feature", "Contribution"), top)
+        f"{family_of_facts(facts).words.explanation}. Mean absolute contribution to the log-odds over "
+        f"{told.rows} rows (expected value {told.expected_value:.4f}).\n\n{table(('Feature', 'Contribution'), top)}"
+        f"{picture(IMPORTANCE, 'mean contribution of each feature', facts.documents)}"
+        f"{picture(BEESWARM, 'contribution of each row', facts.documents)}"
+        f"{picture(DEPENDENCE, 'contribution against value', facts.documents)}"
+        f"\n\n### By slice\n\n{table(('Slice', 'Leading features and their shares'), slices)}"
+        f"\n\n### Since the version before\n\n{_attribution_drift(facts)}"
     )
+
+
+def _attribution_drift(facts: CardFacts) -> str:
+    drift = facts.explanations.drift
+    if drift is None:
+        return "No version was champion before it."
+    verdict = "They decide by other features" if drift.drifted else "They decide by much the same features"
+    said = (
+        f"{verdict}: on the same rows the shares of the features are {drift.distance:.3f} from those of version "
+        f"{drift.against_version} (0 is equal, 1 is nothing in common); days alone move them by up to half of the "
+        f"limit, {drift.limit:.3f}."
+    )
+    moved = [(name, f"{before:.1%}", f"{now:.1%}") for name, (before, now) in drift.moved.items()]
+    shown = table(("Feature moved beyond its limit", "Share before", "Share now"), moved)
+    return f"{said}\n\n{shown}" if moved else f"{said} No feature moved beyond its own limit."
 
 
 def _monitoring(facts: CardFacts) -> str:
@@ -203,19 +178,40 @@ def _monitoring(facts: CardFacts) -> str:
     )
 
 
+def _owners(facts: CardFacts) -> str:
+    owner, required = facts.use_case.owner, facts.use_case.release.sign_off
+    owners = table(
+        ("Role", "Owner"),
+        [("data", owner.data), ("machine learning", owner.machine_learning), ("operations", owner.operations)],
+    )
+    if not required and not facts.signatures:
+        return f"{owners}\n\nNobody's sign-off is asked for before it becomes champion."
+    given = [(line.by, line.evidence.get("signed_as", ""), line.at, line.reason) for line in facts.signatures]
+    missing = f"Missing: {', '.join(facts.unsigned)}." if facts.unsigned else "Nobody is missing."
+    asked = f"Sign-off is asked of {', '.join(required)}. {missing}" if required else ""
+    signed = table(("Signed by", "As", "At", "Reason"), given) if given else "Not signed."
+    return f"{owners}\n\n{asked}\n\n{signed}"
+
+
 def _history(facts: CardFacts) -> str:
     if not facts.transitions:
         return "Not released."
     rows = [(t.at, t.day, t.kind, t.from_arm or "", t.to_arm or "", t.by, t.reason) for t in facts.transitions]
-    return _table(("At", "Day", "Kind", "From", "To", "By", "Reason"), rows)
+    return table(("At", "Day", "Kind", "From", "To", "By", "Reason"), rows)
 
 
 def _how_to_get_it(facts: CardFacts) -> str:
     version = "<version>" if facts.version is None else str(facts.version)
     return (
-        f"`models:/{facts.use_case.name}/{version}` in the registry. The bundle holds `model.txt` (LightGBM's own "
-        f"text) and `signature.json`; nothing is pickled. Check the digest before use."
+        f"`models:/{facts.use_case.name}/{version}` in the registry. The bundle holds "
+        f"{family_of_facts(facts).words.file} and `signature.json`; nothing is pickled. Check the digest before use."
     )
+
+
+def _sources(facts: CardFacts) -> str:
+    rows = [(f"[{name}]({name})", f"`{digest}`") for name, digest in facts.documents.items()]
+    said = "This card is written from these documents of the version, and from nothing else"
+    return f"{said} but the use case's facts and the promotion history.\n\n{table(('Document', 'SHA-256'), rows)}"
 
 
 _WRITERS = {
@@ -227,21 +223,8 @@ _WRITERS = {
     "Evaluation": _evaluation,
     "Explanations": _explanations,
     "Monitoring": _monitoring,
+    "Owners and sign-off": _owners,
     "Release history": _history,
     "How to get it": _how_to_get_it,
+    "Sources": _sources,
 }
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(_cell(value) for value in row) + " |" for row in rows)])
-
-
-def _cell(value: object) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _sections_of(body: str) -> Mapping[str, str]:
-    parts = ("\n" + body).split("\n## ")[1:]
-    return {title.strip(): text for title, _, text in (part.partition("\n") for part in parts)}

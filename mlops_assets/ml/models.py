@@ -1,28 +1,27 @@
-"""How a model is trained: LightGBM, the same bytes from the same rows on any machine.
+"""How a model is trained, whatever its family: the same bytes from the same rows on any machine.
 
-Here: the split in time, the training itself, the bundle it becomes, the score of a bundle, and the one fault that
-drills inject into a training set. Belongs here: whatever decides the bytes of a model. Does not: which rows are in
-the training set (``ml.training``), what a good model is (``ml.evaluation``).
+Here: the split in time, the two fits, the bundle they become, the score of a bundle, and the one fault that drills
+inject into a training set. Belongs here: what is the same for every family. Does not: a family (``ml.families``),
+which rows are in the training set (``ml.training``), what a good model is (``ml.evaluation``).
 
-Two fits: the first leaves the last days out, chooses the number of trees on them and gives the scores that are
-evaluated; the second, the released one, repeats it on all rows. Holding two weeks back from the released model would
-cost 0.0004 to 0.0117 in the next month's log-loss (mean 0.0049; six cut-offs of 2013), a third of what a year of
-retraining gains.
+Two fits: the first leaves the last days out, sees on them how far to go and gives the scores that are evaluated; the
+second, the released one, repeats it on all rows. Holding two weeks back from the released model would cost 0.0004 to
+0.0117 in the next month's log-loss (mean 0.0049; six cut-offs of 2013), a third of what a year of retraining gains.
 """
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 
 from mlops_assets.contracts import Training
 from mlops_assets.ml.bundles import (
-    MODEL_FILE,
+    IDENTITY,
     SIGNATURE_FILE,
+    Calibrator,
+    EngineName,
     GoldenRow,
     ModelFeature,
     RequestField,
@@ -31,37 +30,48 @@ from mlops_assets.ml.bundles import (
     decode_signature,
     encode_signature,
 )
-from mlops_assets.ml.encoding import encode
+from mlops_assets.ml.calibration import apply, fit_calibrator
+from mlops_assets.ml.engines import Engine
+from mlops_assets.ml.families import family_of, load_engine
+from mlops_assets.ml.matrices import matrix, rows_of, with_levels
+from mlops_assets.ml.time_splits import WindowTooShort, rolling_origins, split
 
-DETERMINISM: Mapping[str, Any] = {
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 0,
-    "verbosity": -1,
-}
-"""Always applied last. With these and a seed the trees do not depend on the number of threads."""
+__all__ = [
+    "BrokenBundle",
+    "Scorer",
+    "TrainedModel",
+    "WindowTooShort",
+    "invert_labels",
+    "make_bundle",
+    "matrix",
+    "split",
+    "train",
+    "with_levels",
+]
 
 GOLDEN_ROWS = 10
+CALIBRATION_FOLDS = 4
+"""Rolling origins, each of as many days as are held out, whose scores a calibrator is fitted on besides the held-out
+ones. With a method other than the identity a training costs that many fits more."""
 
 
 class BrokenBundle(ValueError):
     """The bytes load but do not give the scores they gave at training time."""
 
 
-class WindowTooShort(ValueError):
-    """The training set leaves nothing to fit or nothing to hold out."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """What a training leaves behind: the bytes, and what it takes to use and to describe them."""
 
-    model_text: bytes
-    """The released model, fitted on all rows: LightGBM's text, free of the machine's thread count."""
+    content: bytes
+    """The released model, fitted on all rows: the model's file, free of the machine's thread count."""
+    engine: EngineName
+    """What computes it."""
     features: tuple[ModelFeature, ...]
     """The features in matrix order, categories with the levels seen in training."""
     trees: int
-    """The number that did best on the held-out days."""
+    """The number that did best on the held-out days; 0 for a family without trees."""
+    calibrator: Calibrator
     params: Mapping[str, Any]
     golden: tuple[GoldenRow, ...]
     training_rate: float
@@ -72,25 +82,10 @@ class TrainedModel:
     """First held-out day."""
     cutoff_day: str
     held_out: pd.DataFrame
-    """Columns entity id, day, ``score``: scores of the held-out rows by the first fit, which never saw them."""
+    """Columns entity id, day, ``score``: scores of the held-out rows by the first fit, which never saw them, through a
+    calibrator that never saw them either."""
     validation_log_loss: tuple[float, ...]
-    """Log-loss on the held-out days after each tree of the first fit."""
-
-
-def split(frame: pd.DataFrame, validation_days: int, day: str = "day") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The fitted rows and the held-out rows: the last ``validation_days`` days of the frame, in time order.
-
-    ``day`` holds ISO dates. Raises WindowTooShort when one of the parts would be empty.
-    """
-    if frame.empty:
-        raise WindowTooShort("the training set has no rows")
-    last = dt.date.fromisoformat(str(frame[day].max()))
-    first_held_out = (last - dt.timedelta(days=validation_days - 1)).isoformat()
-    held_out = frame[day] >= first_held_out
-    if held_out.all():
-        begin = frame[day].min()
-        raise WindowTooShort(f"the training set begins on {begin}: nothing is left to fit before {first_held_out}")
-    return frame.loc[~held_out], frame.loc[held_out]
+    """Log-loss on the held-out days after each step of the first fit, before the calibrator."""
 
 
 def train(
@@ -103,104 +98,83 @@ def train(
     day: str = "day",
     threads: int = 0,
 ) -> TrainedModel:
-    """Choose the number of trees on the last days, then fit all rows with it.
+    """See on the last days how far to go, then fit all rows that far.
 
     ``frame`` has one row per decision: the unique ``entity_id``, the 0/1 ``label``, ISO dates in ``day`` and a column
     per feature. Rows are put into the order of (day, entity_id) first, so the order of the frame does not matter,
     and neither does ``threads`` (0: all cores).
-    Raises WindowTooShort, and MissingColumn when a feature is absent.
+    Raises WindowTooShort, UnknownFamily, and MissingColumn when a feature is absent.
     """
     ordered = frame.sort_values([day, entity_id], kind="stable")
     fitted, held_out = split(ordered, training.validation_days, day)
-    params = {**training.params, **DETERMINISM}
-    machine = {**params, "num_threads": threads}
+    family = family_of(training.family)
     first_features, features = with_levels(features, fitted), with_levels(features, ordered)
-    first, curve = _fit_and_stop(fitted, held_out, first_features, label, training, machine)
-    released = _fit(ordered, features, label, first.best_iteration, machine)
-    text = canonical_text(released.model_to_string())
-    scores = first.predict(matrix(held_out, first_features), num_iteration=first.best_iteration)
+    unseen = rows_of(held_out, first_features, label)
+    first = family.choose(rows_of(fitted, first_features, label), unseen, first_features, training, threads)
+    earlier = scored_unseen(fitted, training, features, label=label, day=day, threads=threads)
+    now = Unseen(first.scores, unseen.labels, str(held_out[day].min()))
+    calibrator = _calibrate(training, [*earlier, now])
+    content = family.fit(rows_of(ordered, features, label), features, training, first.trees, threads)
+    engine = load_engine(family.engine, content, len(features), calibrator)
     return TrainedModel(
-        model_text=text,
+        content=content,
+        engine=family.engine,
         features=features,
-        trees=first.best_iteration,
-        params={**params, "rounds": training.rounds, "early_stopping_rounds": training.early_stopping_rounds},
-        golden=_golden_rows(text, matrix(_spread(held_out, GOLDEN_ROWS - 1), features)),
+        trees=first.trees,
+        calibrator=calibrator,
+        params={**family.recorded(training), "family": family.name, "calibration": training.calibration},
+        golden=_golden_rows(engine, matrix(_spread(held_out, GOLDEN_ROWS - 1), features)),
         training_rate=float(fitted[label].mean()),
         rows=len(ordered),
         window_first_day=str(fitted[day].min()),
         validation_first_day=str(held_out[day].min()),
         cutoff_day=str(held_out[day].max()),
-        held_out=held_out[[entity_id, day]].assign(score=scores).reset_index(drop=True),
-        validation_log_loss=tuple(curve),
+        held_out=held_out[[entity_id, day]]
+        .assign(score=apply(_calibrate(training, earlier), first.scores))
+        .reset_index(drop=True),
+        validation_log_loss=first.curve,
     )
 
 
-def _fit_and_stop(
-    fitted: pd.DataFrame,
-    held_out: pd.DataFrame,
-    features: Sequence[ModelFeature],
-    label: str,
+@dataclass(frozen=True)
+class Unseen:
+    """Scores of rows by a fit that had seen only earlier days."""
+
+    scores: np.ndarray
+    labels: np.ndarray
+    first_day: str
+
+
+def scored_unseen(
+    frame: pd.DataFrame,
     training: Training,
-    params: Mapping[str, Any],
-) -> tuple[Any, list[float]]:
-    import lightgbm
+    features: Sequence[ModelFeature],
+    *,
+    label: str,
+    day: str = "day",
+    threads: int = 0,
+) -> list[Unseen]:
+    """Out-of-time scores of the frame's last blocks of ``validation_days`` days, oldest first: for a calibrator.
 
-    fit_set = _dataset(fitted, features, label, params)
-    history: dict[str, Any] = {}
-    booster = lightgbm.train(
-        {**params, "metric": "binary_logloss"},
-        fit_set,
-        num_boost_round=training.rounds,
-        valid_sets=[fit_set.create_valid(matrix(held_out, features), held_out[label].to_numpy(np.float64))],
-        valid_names=["held_out"],
-        callbacks=[
-            lightgbm.early_stopping(training.early_stopping_rounds, verbose=False),
-            lightgbm.record_evaluation(history),
-        ],
-    )
-    return booster, history["held_out"]["binary_logloss"]
-
-
-def _fit(
-    frame: pd.DataFrame, features: Sequence[ModelFeature], label: str, trees: int, params: Mapping[str, Any]
-) -> Any:
-    import lightgbm
-
-    return lightgbm.train(dict(params), _dataset(frame, features, label, params), num_boost_round=trees)
+    One fit for each of up to CALIBRATION_FOLDS blocks; none, and no scores, when the calibration is the identity.
+    """
+    if training.calibration == "identity":
+        return []
+    family, scored = family_of(training.family), []
+    for before, after in rolling_origins(frame, CALIBRATION_FOLDS, training.validation_days, day):
+        known = with_levels(features, before)
+        unseen = rows_of(after, known, label)
+        choice = family.choose(rows_of(before, known, label), unseen, known, training, threads)
+        scored.append(Unseen(choice.scores, unseen.labels, str(after[day].min())))
+    return scored
 
 
-def _dataset(frame: pd.DataFrame, features: Sequence[ModelFeature], label: str, params: Mapping[str, Any]) -> Any:
-    import lightgbm
-
-    return lightgbm.Dataset(
-        matrix(frame, features),
-        frame[label].to_numpy(np.float64),
-        feature_name=[feature.name for feature in features],
-        categorical_feature=[feature.name for feature in features if feature.kind == "category"],
-        params=dict(params),
-    )
-
-
-def with_levels(features: Sequence[ModelFeature], fitted: pd.DataFrame) -> tuple[ModelFeature, ...]:
-    """The features, every category with the levels that occur in ``fitted``, sorted."""
-    return tuple(
-        msgspec.structs.replace(feature, levels=tuple(sorted(str(v) for v in fitted[feature.name].dropna().unique())))
-        if feature.kind == "category" and feature.name in fitted
-        else feature
-        for feature in features
-    )
-
-
-def matrix(frame: pd.DataFrame, features: Sequence[ModelFeature]) -> np.ndarray:
-    """The model's matrix of a frame, shape (rows, features): ``ml.encoding`` fed with the frame's columns."""
-    columns = {str(name): frame[name].to_numpy() for name in frame.columns}
-    return encode(columns, features)
-
-
-def canonical_text(model_text: str) -> bytes:
-    """LightGBM's text without the one line that tells how many threads the machine had."""
-    lines = model_text.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("[num_threads:")).encode()
+def _calibrate(training: Training, unseen: Sequence[Unseen]) -> Calibrator:
+    if not unseen:
+        return IDENTITY
+    scores = np.concatenate([part.scores for part in unseen])
+    labels = np.concatenate([part.labels for part in unseen])
+    return fit_calibrator(training.calibration, scores, labels, unseen[0].first_day)
 
 
 def make_bundle(
@@ -228,8 +202,10 @@ def make_bundle(
         features=trained.features,
         golden=trained.golden,
         trees=trained.trees,
+        engine=trained.engine,
+        calibrator=trained.calibrator,
     )
-    return {MODEL_FILE: trained.model_text, SIGNATURE_FILE: encode_signature(signature)}
+    return {signature.model_file: trained.content, SIGNATURE_FILE: encode_signature(signature)}
 
 
 class Scorer:
@@ -238,22 +214,28 @@ class Scorer:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Load ``files``; raises BrokenBundle when a golden row does not give its score to the last bit."""
         self.signature = decode_signature(files[SIGNATURE_FILE])
-        self._booster = _load(files[MODEL_FILE])
-        golden = self.signature.golden
-        values = np.array([[np.nan if v is None else v for v in row.values] for row in golden], dtype=np.float64)
-        scores = self._booster.predict(values, num_threads=1)
-        if [row.score for row in golden] != list(scores):
+        known = self.signature
+        content = files[known.model_file]
+        # The loaded model with its calibrator, for whoever has a matrix instead of a frame.
+        self.engine = load_engine(known.engine, content, len(known.features), known.calibrator)
+        values = [[np.nan if value is None else value for value in row.values] for row in known.golden]
+        scores = self.engine.predict(np.array(values, dtype=np.float64))
+        if [row.score for row in known.golden] != list(scores):
             raise BrokenBundle("the loaded model does not reproduce its golden rows")
 
     def score(self, frame: pd.DataFrame) -> np.ndarray:
         """Probability of the label for every row, shape (rows,). Raises MissingColumn."""
         if frame.empty:
             return np.empty(0)
-        return np.asarray(self._booster.predict(matrix(frame, self.signature.features)))
+        return self.engine.predict(matrix(frame, self.signature.features))
 
     def contributions(self, frame: pd.DataFrame) -> np.ndarray:
-        """Exact TreeSHAP values in log-odds, shape (rows, features + 1); the last column is the expected value."""
-        return np.asarray(self._booster.predict(matrix(frame, self.signature.features), pred_contrib=True))
+        """What each feature adds to the log-odds, shape (rows, features + 1); the last column is the expected value.
+
+        Exact: TreeSHAP values of trees, coefficient times centred value of a linear model. A row sums to the engine's
+        margin, before the calibrator.
+        """
+        return self.engine.contributions(matrix(frame, self.signature.features))
 
 
 def invert_labels(frame: pd.DataFrame, label: str, share: float, seed: int) -> pd.DataFrame:
@@ -270,17 +252,10 @@ def _spread(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, rows).astype(int))]
 
 
-def _golden_rows(model_text: bytes, values: np.ndarray) -> tuple[GoldenRow, ...]:
+def _golden_rows(engine: Engine, values: np.ndarray) -> tuple[GoldenRow, ...]:
     everything_missing = np.full((1, values.shape[1]), np.nan)
     rows = np.vstack([values, everything_missing])
-    scores = _load(model_text).predict(rows, num_threads=1)
     return tuple(
         GoldenRow(values=tuple(None if np.isnan(v) else float(v) for v in row), score=float(score))
-        for row, score in zip(rows, scores, strict=True)
+        for row, score in zip(rows, engine.predict(rows), strict=True)
     )
-
-
-def _load(model_text: bytes) -> Any:
-    import lightgbm
-
-    return lightgbm.Booster(model_str=model_text.decode())

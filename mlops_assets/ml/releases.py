@@ -62,6 +62,10 @@ class Candidate:
     """Of its evaluation; empty when there is none."""
     override: Arm | None = None
     """Arm that a recorded operator override asks for, whatever the gates say."""
+    enforced: bool = True
+    """False after a dry run of the gates: what they found stops nothing."""
+    unsigned: tuple[str, ...] = ()
+    """Who must still sign before it may become champion."""
 
 
 def compare_arms(
@@ -105,6 +109,9 @@ def decide_release(
     """
     rule = _RULES[candidate.arm]
     step, reason = rule(candidate, release, has_champion, alarms_armed, paired)
+    if step is Step.TO_CHAMPION and candidate.unsigned and candidate.override is None:
+        waits = f"it waits for the sign-off of {', '.join(candidate.unsigned)} (`mlops sign-off {candidate.version}`)"
+        step, reason = Step.PAUSE, f"{waits}; {reason}"
     return ReleaseDecision(
         day=day,
         version=candidate.version,
@@ -120,15 +127,16 @@ def _registered(
     failed = [gate for gate in candidate.gates if not gate.passed]
     if candidate.override is None and not candidate.gates:
         return Step.PAUSE, "the candidate has no evaluation"
-    if candidate.override is None and failed:
+    if candidate.override is None and failed and candidate.enforced:
         return Step.REFUSE, "gate failed: " + "; ".join(f"{gate.name}: {gate.reason}" for gate in failed)
+    passed = f"a dry run: {', '.join(gate.name for gate in failed)} failed and stops nothing" if failed else _PASSED
     if not has_champion and candidate.override is None:
-        return Step.TO_CHAMPION, "all gates passed and there is no champion to compare with"
+        return Step.TO_CHAMPION, f"{passed} and there is no champion to compare with"
     if not alarms_armed:
         return Step.PAUSE, _UNARMED
     if candidate.override is not None:
         return _ENTER[candidate.override], f"an operator's override sends it to {candidate.override}"
-    return Step.TO_SHADOW, "all gates passed"
+    return Step.TO_SHADOW, passed
 
 
 def _in_shadow(
@@ -167,6 +175,7 @@ def _in_canary(
     return Step.TO_CHAMPION, f"passed its canary: {_in_words(paired)}"
 
 
+_PASSED = "all gates passed"
 _UNMEASURED = "inconclusive: the paired rows could not be measured"
 _UNARMED = "no release without an armed alarm: a monitor gave no verdict for this day"
 

@@ -21,16 +21,19 @@ ROLES = (
     "feature_store",
     "artifacts",
     "content_store",
+    "studies",
     "registry",
+    "production",
     "promotions",
     "releases",
     "endpoint",
     "traffic_log",
     "alerts",
+    "lineage_events",
     "replay",
 )
 # These reach a server: the embedded one is started when it does not answer.
-SERVED = ("registry", "releases", "endpoint", "replay")
+SERVED = ("registry", "production", "releases", "endpoint", "replay")
 
 
 def part(role: str) -> dg.ResourceDefinition:
@@ -47,8 +50,19 @@ def part(role: str) -> dg.ResourceDefinition:
     return dg.ResourceDefinition(create, description=f"The deployment's {role.replace('_', ' ')}.")
 
 
+def probe() -> dg.ResourceDefinition:
+    """A model server of its own for one bundle, with the deployment's configuration."""
+
+    def create(context: dg.InitResourceContext) -> Any:
+        from mlops_assets.serving.probe import ProcessProbe
+
+        return ProcessProbe(Settings.from_environment())
+
+    return dg.ResourceDefinition(create, description="A server of its own for one bundle, before it is registered.")
+
+
 def deployed_resources(settings: Callable[[], Settings] = Settings.from_environment) -> dict[str, Any]:
     """Every resource of the definitions, by role."""
     chosen = settings()
     tracking = ExperimentTracking(tracking_uri=chosen.registry_uri, ui_url=chosen.ui_url)
-    return {**{role: part(role) for role in ROLES}, "experiment_tracking": tracking}
+    return {**{role: part(role) for role in ROLES}, "probe": probe(), "experiment_tracking": tracking}

@@ -47,7 +47,7 @@ class App:
         self._nudge = nudge
         self._max_body_bytes = max_body_bytes
         self._in_flight = 0
-        self._routes: Mapping[str, tuple[str, Callable[[bytes], Awaitable[Reply]]]] = {
+        self._routes: Mapping[str, tuple[str, Callable[[bytes, bytes], Awaitable[Reply]]]] = {
             "/predict": ("POST", self._predict),
             "/live": ("GET", self._live),
             "/ready": ("GET", self._ready),
@@ -82,7 +82,7 @@ class App:
             method, handler = self._route(scope["path"])
             if scope["method"] not in ((method, "HEAD") if method == "GET" else (method,)):
                 raise Refusal(405, "method", f"{scope['path']} takes {method}, not {scope['method']}")
-            return await handler(await self._body(scope, receive))
+            return await handler(await self._body(scope, receive), scope.get("query_string", b""))
         except Refusal as refusal:
             return refusal.status, JSON, _ENCODE(refusal.body())
         except ClientGone:
@@ -91,7 +91,7 @@ class App:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
             return 500, JSON, _ENCODE(Refusal(500, None, "the server failed; its log says why").body())
 
-    def _route(self, path: str) -> tuple[str, Callable[[bytes], Awaitable[Reply]]]:
+    def _route(self, path: str) -> tuple[str, Callable[[bytes, bytes], Awaitable[Reply]]]:
         if path not in self._routes:
             raise Refusal(404, "path", f"nothing is here; there are {', '.join(self._routes)}")
         return self._routes[path]
@@ -124,35 +124,45 @@ class App:
             headers.append((b"retry-after", b"1"))
         return headers
 
-    async def _predict(self, body: bytes) -> Reply:
+    async def _predict(self, body: bytes, query: bytes) -> Reply:
         self._in_flight += 1
         try:
-            request = self._plane.check(body)
+            request = self._plane.check(body, explain=_wants_reasons(query))
             predictions = await self._batcher.answer(request)
             return 200, JSON, _ENCODE({"model": request.state.facts.name, "predictions": predictions})
         finally:
             self._in_flight -= 1
 
-    async def _live(self, body: bytes) -> Reply:
+    async def _live(self, body: bytes, query: bytes) -> Reply:
         return 200, JSON, b'{"live":true}'
 
-    async def _ready(self, body: bytes) -> Reply:
+    async def _ready(self, body: bytes, query: bytes) -> Reply:
         ready, problems = self._plane.ready()
         return 200 if ready else 503, JSON, _ENCODE({"ready": ready, "problems": problems})
 
-    async def _metadata(self, body: bytes) -> Reply:
+    async def _metadata(self, body: bytes, query: bytes) -> Reply:
         return 200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode()
 
-    async def _metrics(self, body: bytes) -> Reply:
+    async def _metrics(self, body: bytes, query: bytes) -> Reply:
         gauges = {
             ("mlops_in_flight_requests", ()): float(self._in_flight),
             ("mlops_queued_rows", ()): float(self._batcher.queued_rows),
         }
         return 200, TEXT, self._plane.render_metrics(gauges).encode()
 
-    async def _nudged(self, body: bytes) -> Reply:
+    async def _nudged(self, body: bytes, query: bytes) -> Reply:
         self._nudge()
         return 202, JSON, b'{"nudged":true}'
+
+
+def _wants_reasons(query: bytes) -> bool:
+    """Whether the address asks for reasons. Raises Refusal for any other parameter or value."""
+    if not query:
+        return False
+    asked = {b"explain=true": True, b"explain=false": False}.get(query)
+    if asked is None:
+        raise Refusal(422, "query", "the one parameter of /predict is explain: send ?explain=true or nothing")
+    return asked
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -19,16 +19,17 @@ import numpy as np
 from mlops_assets.adapters.online_reader import MemoryOnlineReader
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import (
-    BUNDLE_FILES,
-    MODEL_FILE,
+    MODEL_FILES,
     SIGNATURE_FILE,
     Signature,
     bundle_digest,
     decode_signature,
     digest_of,
 )
-from mlops_assets.serving.booster import Booster
+from mlops_assets.ml.engines import Engine
 from mlops_assets.serving.configuration import ServedModel
+from mlops_assets.serving.desired import RefusedVersion
+from mlops_assets.serving.engines import load_engine
 from mlops_assets.serving.features import BatchFeatures, Transformation, specimen
 from mlops_assets.serving.validation import RequestForm
 
@@ -40,6 +41,8 @@ ORDER = (Arm.CHAMPION, Arm.CANARY, Arm.SHADOW)
 class BundleRefused(ValueError):
     """A bundle is not what it should be and must not answer. Says why."""
 
+    why = "load"
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedBundle:
@@ -47,7 +50,7 @@ class LoadedBundle:
 
     digest: str
     signature: Signature
-    booster: Booster
+    engine: Engine
     recipe: str
     """Equal for signatures that make the same matrix of the same rows."""
     loaded_at: str
@@ -69,6 +72,7 @@ class ModelState:
     arms: Mapping[Arm, Holding] = field(default_factory=dict)
     canary_basis_points: int = 0
     problems: tuple[str, ...] = ()
+    refused: tuple[RefusedVersion, ...] = ()
 
     @cached_property
     def form(self) -> RequestForm:
@@ -123,25 +127,37 @@ def load_bundle(
         raise BundleRefused(f"the files in {folder.name[:12]} have digest {found}, wanted {digest}")
     try:
         signature = decode_signature(files[SIGNATURE_FILE])
-        booster = Booster(files[MODEL_FILE], features=len(signature.features), trees=signature.trees, threads=threads)
-        _prove(signature, booster, model)
-        _rehearse(signature, booster, transformations)
+        engine = load_engine(signature, files[signature.model_file], threads)
+        _prove(signature, engine, model)
+        _rehearse(signature, engine, transformations)
     except BundleRefused:
         raise
     except Exception as error:
         raise BundleRefused(f"{type(error).__name__}: {error}") from error
-    return LoadedBundle(digest, signature, booster, _recipe(signature), now())
+    return LoadedBundle(digest, signature, engine, _recipe(signature), now())
 
 
 def read_bundle(folder: Path) -> dict[str, bytes]:
-    """The files of a bundle. Raises BundleRefused when one is missing."""
+    """The files of a bundle. Raises BundleRefused when the signature or the model is missing."""
     try:
-        return {name: (folder / name).read_bytes() for name in BUNDLE_FILES}
+        return {file.name: file.read_bytes() for file in files_of(folder)}
     except OSError as error:
         raise BundleRefused(f"cannot read the bundle: {error}") from error
 
 
-def _prove(signature: Signature, booster: Booster, model: str) -> None:
+def files_of(folder: Path) -> list[Path]:
+    """The signature, and every model's file that lies beside it: one too many changes the digest.
+
+    Raises FileNotFoundError when the signature or the model is missing.
+    """
+    models = [folder / name for name in sorted(MODEL_FILES.values()) if (folder / name).exists()]
+    if not models or not (folder / SIGNATURE_FILE).exists():
+        wanted = SIGNATURE_FILE if models else " or ".join(sorted(MODEL_FILES.values()))
+        raise FileNotFoundError(f"{folder} holds no {wanted}")
+    return [*models, folder / SIGNATURE_FILE]
+
+
+def _prove(signature: Signature, engine: Engine, model: str) -> None:
     if signature.model != model:
         raise BundleRefused(f"the bundle is of model {signature.model}, wanted {model}")
     if not signature.golden:
@@ -149,21 +165,21 @@ def _prove(signature: Signature, booster: Booster, model: str) -> None:
     rows = [[np.nan if value is None else value for value in golden.values] for golden in signature.golden]
     matrix = np.array(rows, dtype=np.float64, order="C")
     wanted = np.array([golden.score for golden in signature.golden], dtype=np.float64)
-    one_by_one = np.concatenate([booster.predict(matrix[i : i + 1]) for i in range(len(matrix))])
-    for scores in (booster.predict(matrix), one_by_one):
+    one_by_one = np.concatenate([engine.predict(matrix[i : i + 1]) for i in range(len(matrix))])
+    for scores in (engine.predict(matrix), one_by_one):
         if scores.tobytes() != wanted.tobytes():
             worst = float(np.max(np.abs(scores - wanted)))
             raise BundleRefused(f"golden rows are not reproduced: the scores differ by up to {worst:g}")
 
 
-def _rehearse(signature: Signature, booster: Booster, transformations: Mapping[str, Transformation]) -> None:
+def _rehearse(signature: Signature, engine: Engine, transformations: Mapping[str, Transformation]) -> None:
     if unknown := set(signature.transformations) - transformations.keys():
         raise BundleRefused(f"this server knows no transformation named {', '.join(sorted(unknown))}")
     fields = RequestForm.of(signature).fields
     if homeless := [view.name for view in signature.views if view.join_key not in fields]:
         raise BundleRefused(f"no request field carries the join key of {', '.join(homeless)}")
     batch = BatchFeatures([specimen(signature)] * 2, MemoryOnlineReader(), transformations)
-    scores = booster.predict(batch.assemble(signature, "").matrix)
+    scores = engine.predict(batch.assemble(signature, "").matrix)
     if not np.isfinite(scores).all():
         raise BundleRefused(f"a row without online values scores {scores[0]}")
 

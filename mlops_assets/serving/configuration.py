@@ -34,6 +34,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Feast's SQLite file, or ``redis://...``."""
     registry_uri: str
     models: tuple[ServedModel, ...]
+    registry_environment: str = ""
+    verify_key: str | None = None
+    """File of the public key: only versions that its owner signed are served. None: digests alone are checked."""
     feast_project: str = "mlops_assets"
     host: str = "127.0.0.1"
     port: int = 8757
@@ -85,6 +88,8 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         online_store=settings.online_address,
         registry_uri=settings.registry_uri,
         models=tuple(map(served, use_cases)),
+        registry_environment=settings.registry_environment,
+        verify_key=str(settings.verify_key) if settings.verify_key else None,
         host=address.hostname,
         port=address.port,
     )

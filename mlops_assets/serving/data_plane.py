@@ -19,6 +19,7 @@ from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.serving.arms import ORDER, ModelState, now
 from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
+from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.scoring import BatchScores, record_of, score_rows
 from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
@@ -35,6 +36,8 @@ class PredictRequest:
     arrived: float
     """``time.perf_counter()`` when its body was complete."""
     received_at: str = field(default_factory=now)
+    explain: bool = False
+    """The caller wants to know why."""
 
 
 @dataclass
@@ -97,8 +100,8 @@ class DataPlane:
         else:
             self._notes[subject] = f"{subject}: {problem}"
 
-    def check(self, body: bytes) -> PredictRequest:
-        """Read a request strictly. Raises Refusal, which names the field."""
+    def check(self, body: bytes, *, explain: bool = False) -> PredictRequest:
+        """Read a request strictly; ``explain`` asks for reasons. Raises Refusal, which names the field."""
         arrived = time.perf_counter()
         envelope = parse_envelope(body)
         state = self._states.get(envelope.model)
@@ -109,7 +112,9 @@ class DataPlane:
         rows = parse_rows(envelope, state.form, state.timezone, self._max_rows)
         if not state.answers:
             raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
-        return PredictRequest(state, rows, arrived)
+        if explain and len(rows) > MOST_ROWS:
+            raise Refusal(422, "rows", f"{len(rows)} rows to explain: send at most {MOST_ROWS} with ?explain=true")
+        return PredictRequest(state, rows, arrived, explain=explain)
 
     def predict(self, requests: Sequence[PredictRequest]) -> list[Answer | Refusal]:
         """Answer a batch: every answer returned is durably logged.
@@ -213,8 +218,11 @@ class DataPlane:
     def render_metrics(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
         """The counters, and who holds which arm, in Prometheus' text format."""
         now_held: dict[tuple[str, Labels], float] = dict(gauges)
-        for name in self._states:
+        for name, state in self._states.items():
             report = self.status(name)
+            for known in state.refused:
+                labels = {"model": name, "arm": known.arm, "version": str(known.version), "why": known.why}
+                now_held["mlops_refused_version", tuple(labels.items())] = 1
             now_held["mlops_problems", (("model", name),)] = len(report.problems)
             for arm in report.arms:
                 labels = {"model": name, "arm": arm.arm, "version": str(arm.version), "digest": arm.digest}
@@ -244,4 +252,10 @@ def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRe
 
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:
     told = ("request_id", "entity_id", "score", "arm", "version", "digest")
-    return [{name: getattr(records[row.request_id], name) for name in told} for row in request.rows]
+    mine = [records[row.request_id] for row in request.rows]
+    answer = [{name: getattr(record, name) for name in told} for record in mine]
+    if request.explain:
+        loaded = {held.bundle.digest: held.bundle for held in request.state.arms.values()}
+        for entry, reasons in zip(answer, reasons_of(mine, loaded), strict=True):
+            entry["reasons"] = reasons
+    return answer

@@ -20,6 +20,15 @@ class DesiredArm(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
+class RefusedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that the registry puts into an arm and that may not serve."""
+
+    arm: str
+    version: int
+    why: str
+    """unsigned, signature (a wrong one), corrupt (a digest), load (it does not), unavailable (it cannot be fetched)."""
+
+
 class DesiredModel(msgspec.Struct, frozen=True, kw_only=True):
     """What should serve one model."""
 
@@ -28,6 +37,7 @@ class DesiredModel(msgspec.Struct, frozen=True, kw_only=True):
     canary_basis_points: int = 0
     problems: tuple[str, ...] = ()
     """Why the arms are not what the registry says, or what the registry could not tell."""
+    refused: tuple[RefusedVersion, ...] = ()
 
 
 class DesiredState(msgspec.Struct, frozen=True, kw_only=True):

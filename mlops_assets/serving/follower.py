@@ -108,7 +108,8 @@ class Follower:
                 if arm is Arm.CHAMPION and before and arm in before.arms:
                     arms[arm] = before.arms[arm]
         self._count_swaps(entry.facts.name, before, arms)
-        state = ModelState(entry.facts, arms, entry.canary_basis_points, (*entry.problems, *problems))
+        told = (*entry.problems, *problems)
+        state = ModelState(entry.facts, arms, entry.canary_basis_points, told, entry.refused)
         state.warm_up()
         return state
 

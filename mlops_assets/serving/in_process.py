@@ -55,13 +55,13 @@ class InProcessEndpoint(Endpoint):
         self.nudge()
         return self.plane.status(model)
 
-    def predict(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """See Endpoint."""
         if not self.plane.states:
             self.nudge()
         body = msgspec.json.encode({"model": model, "rows": list(rows)})
         try:
-            (outcome,) = self.plane.predict([self.plane.check(body)])
+            (outcome,) = self.plane.predict([self.plane.check(body, explain=explain)])
         except Refusal as refusal:
             outcome = refusal
         if isinstance(outcome, Refusal):

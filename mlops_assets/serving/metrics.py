@@ -29,6 +29,7 @@ HELP = {
     "mlops_in_flight_requests": "Prediction requests waiting for their answer.",
     "mlops_queued_rows": "Rows waiting to be taken.",
     "mlops_arm_info": "One per loaded arm; the value is its share of the traffic in basis points.",
+    "mlops_refused_version": "One per version that the registry puts into an arm and that may not serve: why.",
     "mlops_problems": "Problems that /ready tells of, by model.",
     "mlops_request_seconds": "Time from a request's arrival to its answer.",
 }

@@ -5,8 +5,10 @@ here: everything that needs the registry. Does not: answering requests, loading 
 Run as ``python -m mlops_assets.serving.reconciler <config file>``.
 
 A bundle gets its place under its digest only after its files hashed to the digest that the registry recorded and a
-child process loaded it. What cannot be prepared changes nothing: the champion of before stays desired, a canary or
-shadow steps aside, the reason is written beside them. A registry that does not answer changes nothing at all.
+child process loaded it. A version enters an arm only after its documents hashed to theirs too and, where a public key
+is configured, its signature held over all of them; it is asked again each time that it comes back. What cannot be
+prepared changes nothing: the champion of before stays desired, a canary or shadow steps aside, the reason is written
+beside them. A registry that does not answer changes nothing at all.
 """
 
 import logging
@@ -22,14 +24,16 @@ import msgspec
 
 from mlops_assets.adapters.endpoint import CANARY_SHARE_TAG
 from mlops_assets.adapters.registry import Registry
+from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import Arm
-from mlops_assets.ml.bundles import BUNDLE_FILES, bundle_digest
-from mlops_assets.serving.arms import ALL, BundleRefused, read_bundle
+from mlops_assets.ml.bundles import bundle_digest
+from mlops_assets.serving.arms import ALL, BundleRefused, files_of, read_bundle
 from mlops_assets.serving.configuration import ServedModel, ServerConfig, read_config
 from mlops_assets.serving.desired import (
     DesiredArm,
     DesiredModel,
     DesiredState,
+    RefusedVersion,
     read_desired,
     replace_file,
     sync_folder,
@@ -49,8 +53,17 @@ class _Waiting(msgspec.Struct, frozen=True):
     """A version that could not be prepared: why, and when to try again."""
 
     reason: str
+    why: str
     until: float
     wait_s: float
+
+
+class NotPrepared(BundleRefused):
+    """A version that failed a moment ago and is not tried again yet."""
+
+    def __init__(self, waiting: _Waiting) -> None:
+        super().__init__(waiting.reason)
+        self.why = waiting.why
 
 
 class Reconciler:
@@ -77,6 +90,8 @@ class Reconciler:
             for arm in entry.arms.values()
         }
         self._verified: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._vouched: set[tuple[str, int]] = set()
+        """Versions whose documents and signature held when they entered the arm that they hold."""
         self._waiting: dict[tuple[str, int], _Waiting] = {}
 
     def look(self, *, nudged: bool = False) -> DesiredState:
@@ -90,6 +105,7 @@ class Reconciler:
         else:
             self._desired.touch()
         self._state = state
+        self._vouched &= {(m.facts.name, arm.version) for m in state.models for arm in m.arms.values()}
         return state
 
     def _model(self, facts: ServedModel, before: DesiredModel | None) -> DesiredModel:
@@ -100,7 +116,7 @@ class Reconciler:
             problem = _problem("the registry cannot be asked", error)
             return msgspec.structs.replace(kept, facts=facts, problems=(problem,))
         arms: dict[str, DesiredArm] = {}
-        problems = []
+        problems, refused = [], []
         for arm in Arm:
             if (number := told.aliases.get(arm)) is None:
                 continue
@@ -108,25 +124,29 @@ class Reconciler:
                 arms[arm] = DesiredArm(version=number, digest=self._prepare(facts.name, number))
             except Exception as error:
                 problems.append(_problem(f"{arm} version {number} is not served", error))
+                refused.append(RefusedVersion(arm=arm, version=number, why=_why(error)))
                 if arm is Arm.CHAMPION and arm in kept.arms:
                     arms[arm] = kept.arms[arm]
         share = _share(told.tags.get(CANARY_SHARE_TAG), problems)
-        return DesiredModel(facts=facts, arms=arms, canary_basis_points=share, problems=tuple(problems))
+        return DesiredModel(
+            facts=facts, arms=arms, canary_basis_points=share, problems=tuple(problems), refused=tuple(refused)
+        )
 
     def _prepare(self, model: str, version: int) -> str:
         """Have the bundle of a version in its place; its digest. Raises when that is not possible now."""
         key = (model, version)
         if (waiting := self._waiting.get(key)) and time.monotonic() < waiting.until:
-            raise BundleRefused(waiting.reason)
+            raise NotPrepared(waiting)
         try:
             if key not in self._digests:
                 self._digests[key] = self._registry.version(model, version).digest
             digest = self._digests[key]
-            if not self._in_place(digest):
+            if key not in self._vouched or not self._in_place(digest):
                 self._fetch(model, version, digest)
+                self._vouched.add(key)
         except Exception as error:
             wait_s = min(2 * waiting.wait_s, LONGEST_WAIT_S) if waiting else 1.0
-            self._waiting[key] = _Waiting(str(error), time.monotonic() + wait_s, wait_s)
+            self._waiting[key] = _Waiting(str(error), _why(error), time.monotonic() + wait_s, wait_s)
             LOG.warning("%s version %d cannot be prepared: %s", model, version, error)
             raise
         self._waiting.pop(key, None)
@@ -135,7 +155,7 @@ class Reconciler:
     def _in_place(self, digest: str) -> bool:
         """True when the bundle's folder holds the right bytes; read again whenever the files changed."""
         try:
-            stats = [(self._bundles / digest / name).stat() for name in BUNDLE_FILES]
+            stats = [file.stat() for file in files_of(self._bundles / digest)]
         except OSError:
             return False
         stamp = tuple((status.st_mtime_ns, status.st_size) for status in stats)
@@ -150,9 +170,12 @@ class Reconciler:
         self._bundles.mkdir(parents=True, exist_ok=True)
         arriving = self._bundles / f".arriving-{uuid.uuid4().hex}"
         try:
-            files = read_bundle(self._registry.download(model, version, arriving / "download"))
+            self._registry.verify(model, version, keep=arriving / "download")
+            files = read_bundle(arriving / "download")
             if (found := bundle_digest(files)) != digest:
                 raise BundleRefused(f"what came has digest {found}, the registry recorded {digest}")
+            if self._in_place(digest):
+                return
             for name, content in files.items():
                 replace_file(arriving / "bundle" / name, content)
             self._trial(arriving / "bundle", digest, model)
@@ -185,6 +208,10 @@ def _share(tag: str | None, problems: list[str]) -> int:
         return share
     problems.append(f"the tag {CANARY_SHARE_TAG} is {tag!r}, wanted 0 to {ALL}: the canary answers nobody")
     return 0
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "why", "unavailable")
 
 
 def _problem(what: str, error: Exception) -> str:
@@ -220,7 +247,9 @@ def main(arguments: list[str]) -> int:
     from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 
     config = read_config(Path(arguments[0]))
-    watch(Reconciler(MlflowRegistry(config.registry_uri), config.models, config.desired, config.bundles), config)
+    signatures = Signatures(public_key=Path(config.verify_key) if config.verify_key else None)
+    registry = MlflowRegistry(config.registry_uri, signatures, config.registry_environment)
+    watch(Reconciler(registry, config.models, config.desired, config.bundles), config)
     return 0
 
 

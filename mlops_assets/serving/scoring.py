@@ -61,7 +61,7 @@ def score_rows(
             continue
         try:
             inputs = batch.assemble(holding.bundle.signature, holding.bundle.recipe)
-            scores[arm] = _finite(holding.bundle.booster.predict(inputs.matrix))
+            scores[arm] = _finite(holding.bundle.engine.predict(inputs.matrix))
         except Exception as error:
             metrics.count("mlops_arm_errors_total", model=state.facts.name, arm=arm)
             errors[arm] = f"{type(error).__name__}: {error}"

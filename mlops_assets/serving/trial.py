@@ -25,7 +25,7 @@ def try_bundle(folder: Path, digest: str, model: str) -> None:
     if child.returncode != 0:
         told = child.stdout.decode(errors="replace").strip().splitlines()
         reason = told[-1] if told else "no reason given"
-        crashed = f"LightGBM crashed on it (signal {-child.returncode}): " if child.returncode < 0 else ""
+        crashed = f"its engine crashed on it (signal {-child.returncode}): " if child.returncode < 0 else ""
         raise BundleRefused(f"trial load: {crashed}{reason[:300]}")
 
 

@@ -4,7 +4,7 @@ Here: the facts of this use case, each figure with the reason it was chosen.
 Belongs here: what a domain expert or the model's owner would change. Does not: code.
 """
 
-from mlops_assets.contracts import Gates, Monitoring, Release, Training, UseCase
+from mlops_assets.contracts import Gates, Monitoring, Release, Slice, Training, UseCase
 from mlops_assets.use_cases.flights import FLIGHTS
 
 ARRIVAL_DELAY = UseCase(
@@ -15,7 +15,13 @@ ARRIVAL_DELAY = UseCase(
     feature_service="arrival_delay_v1",
     entity_id="flight_id",
     decision_lead_minutes=120,
-    slices=("carrier", "origin"),
+    slices=(
+        Slice(name="carrier", column="carrier"),
+        Slice(name="origin", column="origin"),
+        Slice(name="hour", column="sched_dep_minute", width=60),
+        # Known two hours ahead: of the flights of this airport that landed lately, at least half were late.
+        Slice(name="storm", column="origin_delays__late_share_3h", at_least=0.5),
+    ),
     # Late rate of January to March.
     fallback_score=0.24,
     owner=FLIGHTS.owner,
@@ -35,11 +41,20 @@ ARRIVAL_DELAY = UseCase(
         early_stopping_rounds=40,
         validation_days=14,
     ),
+    # Of 22 honest models, cut off every two weeks of the year, the worst showed AUC 0.653 (a quiet September, hard to
+    # rank), log-loss ratio 0.934, calibration error 0.075; no slice of 200 rows was surely worse than the champion of
+    # two weeks, one month or two months before by more than 0.000. The least bad of ten kinds of bad models is refused
+    # beside a champion by 0.014 on a slice. One row takes the
+    # server 2 ms, and 20 ms on two cores with ten other processes at work.
     gates=Gates(
-        min_auc=0.65,
+        min_auc=0.62,
         max_log_loss_ratio=0.97,
-        max_calibration_error=0.08,
+        max_calibration_error=0.09,
         champion_margin=0.01,
+        slice_margin=0.01,
+        slice_min_rows=200,
+        max_latency_ms=100.0,
+        max_bundle_bytes=32 * 1024 * 1024,
     ),
     release=Release(
         shadow_days=3,

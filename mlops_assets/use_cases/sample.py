@@ -13,7 +13,9 @@ HISTORY_DAYS = 21
 """Three weeks: the least that a drift reference learns from."""
 LIVE_DAYS = 1
 ROUNDS, EARLY_STOPPING_ROUNDS, VALIDATION_DAYS = 40, 10, 5
-GATES = Gates(min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2)
+GATES = Gates(
+    min_auc=0.5, max_log_loss_ratio=1.2, max_calibration_error=0.3, champion_margin=0.2, max_latency_ms=5000.0
+)
 """Passed by any honest model of three weeks, failed by one whose labels are inverted."""
 
 

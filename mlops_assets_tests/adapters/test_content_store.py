@@ -21,6 +21,7 @@ from mlops_assets.adapters.content_store import (
 from mlops_assets.adapters.dvc_store import DvcStore, dvc_file, without_secrets
 from mlops_assets.contracts import FilePointer
 from mlops_assets.ml.bundles import digest_of
+from mlops_assets_tests.pickle_streams import pickles_below
 
 ROWS = bytes(range(256)) * 40
 PATH = "arrival_delay/training/training_set/2013-03-31/rows.parquet"
@@ -138,6 +139,13 @@ def test_a_remote_that_is_down_takes_nothing_and_says_so(remote: Remote) -> None
     remote.close()
     with pytest.raises(ContentUnavailable, match=PATH):
         remote.store.push(PATH, ROWS + b"1")
+
+
+def test_dvc_leaves_no_pickle(tmp_path: Path) -> None:
+    store = DvcStore(tmp_path / "state" / "dvc", str(tmp_path / "remote"))
+    store.push(PATH, ROWS)
+    assert list(tmp_path.rglob("cache.db"))
+    assert pickles_below(tmp_path) == []
 
 
 def test_a_remote_that_does_not_answer_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.adapters.memory_tables import MemoryTables
-from mlops_assets.adapters.promotions import Promotions, promotions_table
+from mlops_assets.adapters.promotions import HistoryMoved, Promotions, promotions_table
 from mlops_assets.adapters.tables import DeltaTables, Tables
 from mlops_assets.contracts import Arm, Transition
 
@@ -143,6 +143,54 @@ def test_champion_at_is_a_query(life: Promotions, moment: str, version: int | No
     assert (champion.version if champion else None) == version
 
 
+def test_a_line_that_is_dated_back_does_not_rewrite_the_days_in_between(promotions: Promotions) -> None:
+    promotions.record([line("1", 1, "promoted", (None, "champion"), day="2013-04-01")])
+    promotions.record([line("2", 2, "promoted", (None, "champion"), day="2013-04-10")])
+    promotions.record([line("1b", 1, "override", (None, "champion"), day="2013-04-04")])
+    by_day = [promotions.champion_at(MODEL, day) for day in ("2013-04-03", "2013-04-07", "2013-04-10")]
+    assert [told.event_id if told else None for told in by_day] == ["1", "1", "1b"]
+
+
+def test_a_registration_of_an_older_day_hides_nothing(promotions: Promotions) -> None:
+    promotions.record([line("1", 1, "promoted", (None, "champion"), day="2013-04-10")])
+    promotions.record([line("2r", 2, "registered", (None, None), day="2013-06-01")])
+    promotions.record([line("3", 3, "promoted", (None, "champion"), day="2013-04-20")])
+    champion = promotions.champion_at(MODEL, "2013-04-20")
+    assert champion is not None
+    assert champion.version == 3
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2013-13-01", "2013-05-02T12:00", "2013-5-2", ""])
+def test_a_moment_that_is_no_moment_is_refused_with_an_example(life: Promotions, moment: str) -> None:
+    with pytest.raises(ValueError, match=r"neither a day like|has no zone"):
+        life.champion_at(MODEL, moment)
+
+
+def test_a_move_decided_on_arms_that_moved_since_is_refused_and_says_who_was_faster(promotions: Promotions) -> None:
+    promotions.record([line("1", 1, "promoted", (None, "champion"))])
+    seen = promotions.arms(MODEL)
+    faster = line("2", 2, "promoted", (None, "champion"), by="operator:ann", reason="known good")
+    promotions.record([faster, line("1r", 1, "retired", ("champion", None))], seen)
+    with pytest.raises(HistoryMoved, match=r"version 3 as promoted: meanwhile operator:ann .*version 2.*known good"):
+        promotions.record([line("3", 3, "promoted", (None, "champion"))], seen)
+    assert [told.event_id for told in promotions.all(MODEL)] == ["1", "2", "1r"]
+
+
+def test_a_line_that_moves_no_arm_stands_in_nobodys_way(promotions: Promotions) -> None:
+    promotions.record([line("1", 1, "promoted", (None, "champion"))])
+    seen = promotions.arms(MODEL)
+    promotions.record([line("2", 2, "registered", (None, None))])
+    promotions.record([line("3", 3, "promoted", (None, "champion"))], seen)
+    assert [told.event_id for told in promotions.all(MODEL)] == ["1", "2", "3"]
+
+
+def test_a_repeated_move_is_known_although_the_arms_moved_on(promotions: Promotions) -> None:
+    promotions.record([line("1", 1, "promoted", (None, "champion"))], {})
+    promotions.record([line("2", 2, "promoted", (None, "champion"))])
+    promotions.record([line("1", 1, "promoted", (None, "champion"))], {})
+    assert len(promotions.all(MODEL)) == 2
+
+
 def test_at_no_instant_of_a_change_is_there_no_champion(life: Promotions) -> None:
     instants = [told.at for told in life.all(MODEL)]
     assert all(life.champion_at(MODEL, instant) for instant in instants)
@@ -177,3 +225,20 @@ def test_two_writers_at_once_lose_no_line(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda write: write(), writes))
     assert {told.version for told in Promotions(tables).all(MODEL)} == {1, 2, 3, 4}
+
+
+def test_writers_at_once_on_the_same_arms_leave_one_line_and_the_others_are_told(tmp_path: Path) -> None:
+    Promotions(DeltaTables(tmp_path)).record([line("0", 1, "promoted", (None, "champion"))])
+    seen = Promotions(DeltaTables(tmp_path)).arms(MODEL)
+
+    def move(number: int) -> str:
+        try:
+            Promotions(DeltaTables(tmp_path)).record([line(f"{number}", number, "promoted", (None, "champion"))], seen)
+        except HistoryMoved:
+            return "refused"
+        return "recorded"
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = sorted(pool.map(move, range(2, 6)))
+    assert outcomes == ["recorded", "refused", "refused", "refused"]
+    assert len(Promotions(DeltaTables(tmp_path)).all(MODEL)) == 2

@@ -5,17 +5,19 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pytest
 
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
-from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.releases import Cause
 from mlops_assets.adapters.traffic_log import MemoryTrafficLog
 from mlops_assets.assets.address import FEATURES, MODELS, MONITORING, RELEASES, TRAINING, key
 from mlops_assets.assets.files import put_release_decision
-from mlops_assets.assets.models.workbench import MANIFEST, manifest_at, place
+from mlops_assets.assets.monitoring import monitors
+from mlops_assets.assets.monitoring.evidence import Evidence
 from mlops_assets.assets.releases import build_releases
-from mlops_assets.contracts import Arm, ReleaseDecision, Step, to_json
-from mlops_assets_tests.conftest import FIRST, LAST, LIVE, Twins, checks_of, enthrone, why
+from mlops_assets.contracts import Arm, Judgement, ReleaseDecision, Step, Verdict
+from mlops_assets.ml import monitoring
+from mlops_assets_tests.conftest import LAST, LIVE, Twins, checks_of
 
 
 class RoundedStore(MemoryFeatureStore):
@@ -31,15 +33,6 @@ class RepeatingLog(MemoryTrafficLog):
 
     def read(self, day: str | None = None, model: str | None = None) -> list[Any]:
         return super().read(day, model) * 2
-
-
-class DamagingRegistry(MemoryRegistry):
-    """A registry whose storage changes one file."""
-
-    def _add(self, name: str, *arguments: Any) -> Any:
-        added = super()._add(name, *arguments)
-        self.files[name, added.version]["bundle/model.txt"] += b"\n"
-        return added
 
 
 def with_part(twins: Twins, tmp_path: Any, **parts: Any) -> Twins:
@@ -83,42 +76,10 @@ def test_a_training_set_without_a_late_flight_is_seen(lived):
     assert checks_of(result) == {"training_set/has_both_outcomes": False, "training_set/rows_are_current": False}
 
 
-def test_a_model_of_inverted_labels_fails_its_gates_and_stays_out_of_the_traffic(lived):
-    enthrone(lived, FIRST)  # a champion is compared only on days that it has not seen
-    model = key(lived.use_case, MODELS, "model").to_python_identifier()
-    config = {"ops": {model: {"config": {"invert_label_share": 1.0, "because": "a drill"}}}}
-    result = lived.run("arrival_delay__train", LAST, config=config)
-    gates = {name: passed for name, passed in checks_of(result).items() if name.startswith("evaluation/")}
-    assert gates == {
-        "evaluation/ranks_better_than_the_minimum": False,
-        "evaluation/beats_the_constant_rate": False,
-        "evaluation/probabilities_are_calibrated": False,
-        "evaluation/released_bytes_agree": True,
-        "evaluation/no_worse_than_the_champion": False,
-    }
-    assert lived.promotions.arms("arrival_delay").keys() == {Arm.CHAMPION}
-    assert manifest_at(lived.memory.artifacts, lived.use_case, LAST).fault_injected == "100% of the labels inverted"
-
-
 def test_a_card_without_a_stated_limit_is_incomplete(lived, tmp_path):
     silent = Twins(tmp_path / "other", lived.memory, lived.endpoint, replace(lived.use_case, limits=()))
     result = silent.materialize([key(lived.use_case, MODELS, "model_card")], LAST)
     assert checks_of(result) == {"model_card/card_is_complete": False}
-
-
-def test_a_manifest_of_other_bytes_than_the_evaluated_ones_is_seen_at_registration(lived):
-    artifacts, use_case = lived.memory.artifacts, lived.use_case
-    other = replace(manifest_at(artifacts, use_case, LAST), model_digest="0" * 64)
-    artifacts.put(f"{place(use_case, 'model', LAST)}/{MANIFEST}", to_json(other).encode())
-    result = lived.materialize([key(use_case, MODELS, "registered_version")], LAST)
-    assert checks_of(result) == {"registered_version/registry_holds_the_evaluated_bytes": False}
-
-
-def test_a_registry_that_damages_a_file_fails_the_run_that_registers(lived, tmp_path):
-    damaging = with_part(lived, tmp_path, registry=DamagingRegistry())
-    result = damaging.materialize([key(lived.use_case, MODELS, "registered_version")], LAST, fails=True)
-    assert not result.success
-    assert "RegistryCorrupt" in why(result)
 
 
 def test_a_champion_that_the_server_cannot_load_is_seen(lived):
@@ -152,3 +113,17 @@ def test_a_monitor_in_alarm_is_not_quiet(lived):
     lived.memory.tables.replace("flights/datasets/quarantine", broken, [LIVE[1]], {})
     result = lived.materialize([key(lived.use_case, MONITORING, "data_contract")], LIVE[1])
     assert checks_of(result) == {"data_contract/is_quiet": False}
+
+
+@pytest.mark.parametrize("name", monitors.MONITORS)
+def test_every_monitor_s_alarm_reaches_its_check(lived, monkeypatch, name):
+    """What sets each monitor off is shown in ``ml/test_monitoring.py`` and ``ml/test_performance.py``."""
+
+    def alarmed(bench: monitors.Bench, seen: Evidence) -> Judgement:
+        return replace(monitoring.unknown(name, seen.about, "far too many"), verdict=Verdict.ALARM)
+
+    monkeypatch.setattr(monitors, "MONITORS", {**monitors.MONITORS, name: alarmed})
+    result = lived.materialize([key(lived.use_case, MONITORING, name)], LIVE[1])
+    assert checks_of(result) == {f"{name}/is_quiet": False}
+    (told,) = result.get_asset_check_evaluations()
+    assert told.metadata["reason"].value == "far too many"

@@ -2,9 +2,12 @@
 
 import pytest
 
+from mlops_assets.adapters.releases import Cause
+from mlops_assets.assets import remediation
 from mlops_assets.assets.address import REMEDIATION, key
 from mlops_assets.assets.files import put_decision
 from mlops_assets.contracts import Action, Arm, Decision
+from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets_tests.conftest import LIVE, Twins, checks_of, enthrone, why
 
 NAME, DAY = "arrival_delay", "2013-03-24"
@@ -58,6 +61,22 @@ def test_a_decided_rollback_restores_the_predecessor_once_and_people_are_told_on
     kinds = [line.kind for line in lived.promotions.all(NAME) if line.day == DAY]
     assert sorted(kinds) == ["restored", "rolled_back"]
     assert [alert.key for alert in lived.memory.alerts.sent()] == [f"{NAME}/{DAY}/roll_back"]
+
+
+def test_a_server_that_does_not_take_the_old_version_back_is_seen_and_the_history_stands(lived, monkeypatch):
+    bundle = {"model.txt": b"other bytes", "signature.json": b"{}"}
+    registry, digest = lived.memory.registry, bundle_digest(bundle)
+    registry.register(NAME, "run", bundle, {}, digest, {"cutoff_day": LIVE[0]})
+    cause = Cause(id="in", day=LIVE[1], by="operator:test", reason="to set the stage")
+    lived.releases.enter(NAME, 2, digest, Arm.CHAMPION, cause=cause, kind="override")
+    decided(lived, Action.ROLL_BACK, version=2, target=1)
+    lived.endpoint.status(NAME)
+    lived.endpoint.refuse(lived.memory.registry.version(NAME, 1).digest)
+    monkeypatch.setattr(remediation, "SERVER_SECONDS", 0.1)
+    result = lived.run("arrival_delay__rollback", DAY)
+    assert result.success
+    assert checks_of(result)["rollback/server_answers_with_the_old_digest"] is False
+    assert lived.promotions.arms(NAME)[Arm.CHAMPION].version == 1
 
 
 def test_a_held_day_is_recorded_and_moves_nothing(lived):

@@ -30,6 +30,8 @@ def deployment_of(twins: Twins, settings: Settings) -> Deployment:
     here = Deployment(settings)
     parts: Mapping[str, object] = {
         "registry": twins.memory.registry,
+        "production": twins.production,
+        "artifacts": twins.memory.artifacts,
         "tables": twins.memory.tables,
         "feature_store": twins.memory.feature_store,
         "promotions": twins.promotions,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mlops_assets.ml.day_blocks import paired_difference
+from mlops_assets.ml.day_blocks import jackknife, paired_difference
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
@@ -44,3 +44,16 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         difference = paired_difference(days, losses, np.zeros(280))
         covered += difference.low <= 0 <= difference.high
     assert covered / 200 == pytest.approx(0.95, abs=0.05)
+
+
+def test_the_jackknife_of_a_mean_is_the_cluster_robust_interval() -> None:
+    random = np.random.default_rng(0)
+    days, losses = np.repeat(np.arange(14), 100), np.repeat(random.normal(size=14), 100) + random.normal(size=1400)
+    low, high = jackknife(days, lambda rows: np.array([losses[rows].mean()]))
+    wanted = paired_difference(days, losses, np.zeros(1400))
+    np.testing.assert_allclose([low[0], high[0]], [wanted.low, wanted.high], rtol=1e-6)
+
+
+def test_the_jackknife_of_one_day_knows_nothing() -> None:
+    low, high = jackknife(np.zeros(5), lambda rows: np.array([1.0]))
+    assert (low[0], high[0]) == (-np.inf, np.inf)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.contracts import Evaluation, Gates
+from mlops_assets.contracts import Evaluation, Gates, Slice
 from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.ml.models import Scorer, TrainedModel, invert_labels, make_bundle, train
 from mlops_assets_tests.ml.made_rows import FEATURES, NAMES, TRAINING, made_rows
@@ -26,7 +26,7 @@ def judge(unseen: pd.DataFrame, scores: np.ndarray, released: np.ndarray | None 
         gates=GATES,
         model_digest="d" * 64,
         training_rate=0.3,
-        slice_columns=("carrier",),
+        slices=(Slice(name="carrier", column="carrier"),),
         **more,  # type: ignore[arg-type]
     )
 

@@ -6,8 +6,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from mlops_assets.contracts import Evaluation, Gate, Manifest, TableVersion, Transition
+from mlops_assets.ml.card_facts import CardFacts
 from mlops_assets.ml.explanations import Explanations
-from mlops_assets.ml.model_cards import SECTIONS, CardFacts, missing_sections, write_card
+from mlops_assets.ml.model_cards import SECTIONS, missing_sections, write_card
 from mlops_assets.use_cases import USE_CASES
 
 DIGEST = "ab" * 32
@@ -114,8 +115,3 @@ def test_a_card_without_metadata_is_incomplete() -> None:
 
 def test_a_version_that_was_never_released_says_so() -> None:
     assert "Not released." in write_card(replace(FACTS, version=None, transitions=()))
-
-
-def test_an_evaluation_of_other_bytes_is_refused() -> None:
-    with pytest.raises(ValueError, match="different bundles"):
-        write_card(replace(FACTS, evaluation=replace(EVALUATION, model_digest="0" * 64)))

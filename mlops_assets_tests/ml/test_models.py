@@ -25,19 +25,19 @@ def test_the_bytes_do_not_depend_on_threads_or_on_the_order_of_rows(
     history: pd.DataFrame, trained: TrainedModel, threads: int
 ) -> None:
     again = train(history.sample(frac=1, random_state=threads), TRAINING, FEATURES, **NAMES, threads=threads)
-    assert again.model_text == trained.model_text
+    assert again.content == trained.content
     assert again.golden == trained.golden
     pd.testing.assert_frame_equal(again.held_out, trained.held_out)
 
 
 def test_the_text_does_not_tell_the_number_of_threads(trained: TrainedModel) -> None:
-    assert b"num_threads" not in trained.model_text
+    assert b"num_threads" not in trained.content
     assert "num_threads" in trained.params
 
 
 def test_another_row_gives_other_bytes(history: pd.DataFrame, trained: TrainedModel) -> None:
     changed = history.assign(delay=np.where(history.index == 5, 99.0, history["delay"]))
-    assert train(changed, TRAINING, FEATURES, **NAMES).model_text != trained.model_text
+    assert train(changed, TRAINING, FEATURES, **NAMES).content != trained.content
 
 
 def test_the_last_days_are_held_out_and_their_scores_come_from_a_fit_that_never_saw_them(
@@ -56,7 +56,7 @@ def test_the_last_days_are_held_out_and_their_scores_come_from_a_fit_that_never_
     one_tree = replace(TRAINING, rounds=1)
     before, after = (train(frame, one_tree, FEATURES, **NAMES) for frame in (history, relabelled))
     np.testing.assert_array_equal(before.held_out["score"], after.held_out["score"])
-    assert before.model_text != after.model_text
+    assert before.content != after.content
 
 
 def test_a_window_without_anything_to_fit_or_to_hold_out_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_a_bundle_whose_golden_rows_do_not_fit_its_model_is_broken(
 ) -> None:
     other = train(invert_labels(history, "is_late", 0.5, 1), TRAINING, FEATURES, **NAMES)
     with pytest.raises(BrokenBundle):
-        Scorer({**bundle, MODEL_FILE: other.model_text})
+        Scorer({**bundle, MODEL_FILE: other.content})
 
 
 def test_equal_models_have_one_digest_and_the_signature_survives_its_bytes(bundle: dict[str, bytes]) -> None:

@@ -56,6 +56,14 @@ def test_a_registered_candidate_needs_its_gates_or_an_override(
     assert decide(who, champion=champion, armed=armed).step is step
 
 
+def test_a_dry_run_of_the_gates_stops_nothing_and_says_so() -> None:
+    dry = replace(candidate(None, gates=BAD), enforced=False)
+    assert decide(dry).step is Step.TO_SHADOW
+    assert "a dry run: b failed and stops nothing" in decide(dry).reason
+    assert decide(dry, champion=False).step is Step.TO_CHAMPION
+    assert decide(replace(candidate(None), enforced=False)).reason == "all gates passed"
+
+
 def test_a_refusal_names_the_gate_that_failed() -> None:
     assert "calibration is off" in decide(candidate(None, gates=BAD)).reason
 

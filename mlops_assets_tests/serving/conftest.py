@@ -119,6 +119,42 @@ def make_bundle() -> Callable[..., Files]:
     return make
 
 
+@pytest.fixture(scope="session")
+def logistic_bundle() -> Files:
+    """A small real bundle of the other engine, with the same inputs."""
+    from mlops_assets.ml.logistic import fit_coefficients, fit_design, to_onnx
+    from mlops_assets.ml.onnx_engine import OnnxEngine
+
+    random = np.random.default_rng(3)
+    matrix = random.normal(size=(400, len(FEATURES)))
+    matrix[:, 0] = random.integers(0, 3, size=400)
+    matrix[random.random(size=matrix.shape) < 0.1] = np.nan
+    label = (np.nansum(matrix, axis=1) + random.normal(size=400) > 1).astype(float)
+    design = fit_design(matrix, FEATURES)
+    model = fit_coefficients(design.columns(matrix), label, {"C": 0.1})
+    content = to_onnx(design, model.coef_[0], float(model.intercept_[0]))
+    golden = np.vstack([matrix[:4], np.full((1, len(FEATURES)), np.nan)])
+    scores = OnnxEngine(content, features=len(FEATURES)).predict(golden)
+    signature = Signature(
+        model=MODEL,
+        label="is_late",
+        entity_id="flight_id",
+        feature_service="arrival_delay_v1",
+        feature_service_digest="0" * 64,
+        request_fields=REQUEST_FIELDS,
+        views=VIEWS,
+        transformations=(),
+        features=FEATURES,
+        golden=tuple(
+            GoldenRow(tuple(None if np.isnan(v) else float(v) for v in row), float(score))
+            for row, score in zip(golden, scores, strict=True)
+        ),
+        trees=0,
+        engine="onnx",
+    )
+    return {signature.model_file: content, SIGNATURE_FILE: encode_signature(signature)}
+
+
 def put_bundle(folder: Path, files: Files) -> str:
     """Lay a bundle under its digest; the digest."""
     digest = bundle_digest(files)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.ml.bundles import MODEL_FILE
+from mlops_assets.ml.engines import EngineError
 from mlops_assets.serving.booster import Booster, BoosterError
 
 WIDTH = 6
@@ -53,7 +54,7 @@ def test_no_rows_give_no_scores(text):
     ids=["flat", "narrow", "wide", "float32", "int64", "fortran", "strided", "deep"],
 )
 def test_a_matrix_that_could_be_read_out_of_bounds_is_refused(text, wrong):
-    with pytest.raises(BoosterError, match="matrix must"):
+    with pytest.raises(EngineError, match="matrix must"):
         Booster(text, features=WIDTH, trees=5).predict(wrong)
 
 

@@ -26,7 +26,19 @@ from mlops_assets.serving.supervisor import server_pid
 from mlops_assets_tests.serving.conftest import AT
 from mlops_assets_tests.serving.processes import MODEL, Load, Server, free_port
 
-HEAVY = ("mlflow", "feast", "pandas", "lightgbm", "dagster", "pyarrow", "scipy", "sqlalchemy")
+HEAVY = (
+    "mlflow",
+    "feast",
+    "pandas",
+    "lightgbm",
+    "dagster",
+    "pyarrow",
+    "scipy",
+    "sqlalchemy",
+    "sklearn",
+    "onnx",
+    "optuna",
+)
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +50,10 @@ def server(tmp_path):
     made.stop()
 
 
-def test_a_worker_that_answered_has_imported_nothing_heavy(tmp_path, make_bundle, put_bundle, flight):
+@pytest.mark.parametrize("engine", ["lightgbm", "onnx"])
+def test_a_worker_that_answered_has_imported_nothing_heavy_and_no_engine_it_did_not_need(
+    engine, tmp_path, make_bundle, logistic_bundle, put_bundle, flight
+):
     code = """
 import json, sys
 from pathlib import Path
@@ -54,12 +69,13 @@ worker.Follower(plane, folder / "desired.json", folder).apply(DesiredState(model
 (answer,) = plane.predict([plane.check(body)])
 print(json.dumps([answer[0]["arm"], sorted(name for name in sys.modules if "." not in name)]))
 """
-    digest = put_bundle(tmp_path, make_bundle(1))
+    digest = put_bundle(tmp_path, logistic_bundle if engine == "onnx" else make_bundle(1))
     body = json.dumps({"model": MODEL, "rows": [flight()]})
     told = subprocess.run([sys.executable, "-c", code, tmp_path, digest, body], capture_output=True, check=True)
     arm, modules = json.loads(told.stdout)
     assert arm == "champion"
     assert not set(HEAVY) & set(modules)
+    assert ("onnxruntime" in modules) == (engine == "onnx")
 
 
 def test_a_worker_answers_from_redis(server, make_bundle, put_bundle, flight, redis_address):

@@ -1,10 +1,13 @@
 """The trained model of a cut-off day, as an immutable bundle with its manifest.
 
 Here: model, and the knobs of one training. Belongs here: what decides the bytes. Does not: evidence about them
-(``assets.models.evidence``).
+(``assets.models.evaluation`` and its neighbours).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -13,9 +16,10 @@ from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.provenance import read_provenance
 from mlops_assets.adapters.registry import utc_now
-from mlops_assets.assets.address import TRAINING, key
+from mlops_assets.assets.address import MODELS, TRAINING, key
 from mlops_assets.assets.files import training_set_of
 from mlops_assets.assets.metadata import picture
+from mlops_assets.assets.models.parameter_study import facts_of_family, found_at
 from mlops_assets.assets.models.workbench import HELD_OUT, MANIFEST, TRAINING_SET, place, shared
 from mlops_assets.contracts import Manifest, Training, TrainingSetManifest, UseCase, to_json
 from mlops_assets.ml.bundles import Inputs, bundle_digest
@@ -33,7 +37,17 @@ class TrainingConfig(dg.Config):
     """Knobs of one training; the rest are facts of the use case."""
 
     because: str = Field(default="on demand", description="Why this model is trained; stands in manifest and card.")
+    family: str = Field(default="", description="lightgbm or logistic; empty is the use case's own.")
+    params: dict[str, float] = Field(
+        default={}, description="Parameters of the family by name; they replace the use case's and a study's."
+    )
     rounds: int = Field(default=0, ge=0, description="Most boosting rounds; 0 is the use case's own number.")
+    validation_days: int = Field(
+        default=0, ge=0, description="Last days held out, in time order; 0 is the use case's own number."
+    )
+    calibration: str = Field(
+        default="", description="identity, platt, beta or isotonic; empty is the use case's own. Costs four more fits."
+    )
     threads: int = Field(default=0, ge=0, description="Threads; 0 is all cores. The bytes do not depend on it.")
     invert_label_share: float = Field(
         default=0.0, ge=0.0, le=1.0, description="For drills only: share of the training labels to invert."
@@ -43,7 +57,10 @@ class TrainingConfig(dg.Config):
 def build_model(use_case: UseCase) -> dg.AssetsDefinition:
     """The asset ``model``."""
 
-    @dg.asset(**shared(use_case, "model"), deps=[key(use_case, TRAINING, "training_set")])
+    @dg.asset(
+        **shared(use_case, "model"),
+        deps=[key(use_case, TRAINING, "training_set"), key(use_case, MODELS, "parameter_study")],
+    )
     def model(
         context: dg.AssetExecutionContext,
         config: TrainingConfig,
@@ -51,10 +68,11 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
         feature_store: dg.ResourceParam[FeatureStore],
         experiment_tracking: ExperimentTracking,
     ) -> dg.MaterializeResult:
-        """The trained model as a bundle: its text, what it eats in which order, and golden rows that prove a copy."""
+        """The trained model as a bundle: its file, what it eats in which order, and golden rows that prove a copy."""
         cutoff, where = context.partition_key, place(use_case, "model", context.partition_key)
         frozen, rows = training_set_of(artifacts, use_case, cutoff)
-        training, inputs = facts_of(use_case, config), inputs_as_frozen(feature_store, frozen)
+        training = facts_of(use_case, config, found_at(artifacts, use_case, frozen, config.family))
+        inputs = inputs_as_frozen(feature_store, frozen)
         fault = config.invert_label_share
         trained, bundle = fit_bundle(
             thaw(rows), use_case, training, inputs, invert_label_share=fault, threads=config.threads
@@ -68,7 +86,10 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "digest": manifest.model_digest,
+                "family": training.family,
                 "trees": trained.trees,
+                "calibrator": trained.calibrator.method,
+                "params": dg.MetadataValue.json(dict(trained.params)),
                 "training_rate": trained.training_rate,
                 "rows": trained.rows,
                 "validation_log_loss": float(min(trained.validation_log_loss)),
@@ -82,9 +103,21 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
     return model
 
 
-def facts_of(use_case: UseCase, config: TrainingConfig) -> Training:
-    """The use case's facts of training, with this run's knobs."""
-    return replace(use_case.training, rounds=config.rounds or use_case.training.rounds)
+def facts_of(use_case: UseCase, config: TrainingConfig, found: Mapping[str, Any] = MappingProxyType({})) -> Training:
+    """The use case's facts of training, with what a study found and this run's knobs."""
+    own = facts_of_family(use_case, config.family)
+    return replace(
+        own,
+        params={**own.params, **found, **whole_numbers(config.params)},
+        rounds=config.rounds or own.rounds,
+        validation_days=config.validation_days or own.validation_days,
+        calibration=config.calibration or own.calibration,
+    )
+
+
+def whole_numbers(params: Mapping[str, float]) -> dict[str, float | int]:
+    """The launchpad knows numbers only; LightGBM tells 31 from 31.0."""
+    return {name: int(value) if value.is_integer() else value for name, value in params.items()}
 
 
 def inputs_as_frozen(feature_store: FeatureStore, frozen: TrainingSetManifest) -> Inputs:

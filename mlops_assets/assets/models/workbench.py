@@ -7,6 +7,7 @@ the stage share. Does not: making them.
 from typing import Any
 
 import pandas as pd
+from msgspec import MsgspecError
 
 from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.documents import EVALUATION, MANIFEST, TRAINING_SET
@@ -14,13 +15,15 @@ from mlops_assets.assets.address import MODELS, group, key
 from mlops_assets.assets.files import folder, training_set_of
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
-from mlops_assets.ml.bundles import BUNDLE_FILES
+from mlops_assets.ml.bundles import MODEL_FILES, SIGNATURE_FILE, bundle_digest, bundle_files
+from mlops_assets.ml.card_facts import EXPLANATIONS
 from mlops_assets.ml.explanations import Explanations
+from mlops_assets.ml.families import family_of
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.training import thaw
 
-CARD, EXPLANATIONS, HELD_OUT = "card.md", "explanations.json", "held_out.parquet"
-__all__ = ["CARD", "EVALUATION", "EXPLANATIONS", "HELD_OUT", "MANIFEST", "TRAINING_SET"]
+CARD, TECHNICAL, HELD_OUT = "card.md", "annex_iv.md", "held_out.parquet"
+__all__ = ["CARD", "EVALUATION", "EXPLANATIONS", "HELD_OUT", "MANIFEST", "TECHNICAL", "TRAINING_SET"]
 
 
 def shared(use_case: UseCase, name: str) -> dict[str, Any]:
@@ -29,6 +32,7 @@ def shared(use_case: UseCase, name: str) -> dict[str, Any]:
         "key": key(use_case, MODELS, name),
         "group_name": group(use_case, MODELS),
         "partitions_def": calendar(use_case.domain),
+        "kinds": {family_of(use_case.training.family).kind},
     }
 
 
@@ -51,13 +55,28 @@ def held_out_rows(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> pd.Da
 
 
 def bundle_of(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> dict[str, bytes]:
-    """The files of the trained model, by path."""
-    return {name: artifacts.get(f"{place(use_case, 'model', cutoff)}/{name}") for name in BUNDLE_FILES}
+    """The files of the trained model, by path; of one whose signature cannot be read, all that could belong to it."""
+    where = place(use_case, "model", cutoff)
+    try:
+        names = bundle_files(artifacts.get(f"{where}/{SIGNATURE_FILE}"))
+    except (ValueError, MsgspecError):
+        names = tuple({*MODEL_FILES.values(), SIGNATURE_FILE} & set(artifacts.list(where)))
+    return {name: artifacts.get(f"{where}/{name}") for name in names}
 
 
 def scorer_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Scorer:
     """The trained model, loaded."""
     return Scorer(bundle_of(artifacts, use_case, cutoff))
+
+
+def intact_scorer_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Scorer | None:
+    """The trained model, loaded; None when its files are not those that the training left.
+
+    A damaged text is never loaded: it can take this process with it.
+    """
+    bundle = bundle_of(artifacts, use_case, cutoff)
+    intact = bundle_digest(bundle) == manifest_at(artifacts, use_case, cutoff).model_digest
+    return Scorer(bundle) if intact else None
 
 
 def manifest_at(artifacts: Artifacts, use_case: UseCase, cutoff: str) -> Manifest:

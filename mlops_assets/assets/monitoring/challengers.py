@@ -31,6 +31,7 @@ from mlops_assets.contracts import (
 from mlops_assets.ml.monitoring import Subject
 from mlops_assets.ml.performance import challenger_regret as judge
 from mlops_assets.ml.releases import ArmEvidence, Candidate, compare_arms, decide_release
+from mlops_assets.ml.sign_offs import SIGNED_OFF, missing_sign_offs
 
 ALARMS = ("performance", "data_contract")
 """Monitors that would notice a bad release: without their verdict nothing moves on."""
@@ -62,12 +63,12 @@ def build_challengers(use_case: UseCase) -> list[Any]:
             judged, verdicts = [], []
             for held in candidates_on(releases, use_case, day):
                 rows = paired_rows(tables, use_case, held, day)
-                judgement = _judge(use_case, releases, rows, held, day)
                 decision = _decide(use_case, releases, artifacts, rows, held, day)
-                put_judgement(artifacts, use_case, judgement)
                 put_release_decision(artifacts, use_case, decision)
+                if held.to_arm:
+                    judged.append(_judge(use_case, releases, rows, held, day))
+                    put_judgement(artifacts, use_case, judged[-1])
                 cutoff = releases.registry.version(use_case.name, held.version).cutoff_day
-                judged.append(judgement)
                 verdicts.append({**to_plain(decision), "cutoff_day": cutoff})
         return dg.MaterializeResult(metadata=_metadata(judged, verdicts))
 
@@ -75,9 +76,18 @@ def build_challengers(use_case: UseCase) -> list[Any]:
 
 
 def candidates_on(releases: Releases, use_case: UseCase, day: str) -> list[Transition]:
-    """The versions in shadow or canary that entered before the end of the day."""
+    """The versions in shadow or canary that entered before the end of the day; without a champion, the newest that was
+    registered and is in no arm: it waits for a sign-off, and is looked at again every day."""
     arms = releases.promotions.arms(use_case.name)
-    return [arms[arm] for arm in (Arm.SHADOW, Arm.CANARY) if arm in arms and arms[arm].day <= day]
+    held = [arms[arm] for arm in (Arm.SHADOW, Arm.CANARY) if arm in arms and arms[arm].day <= day]
+    return held if held or Arm.CHAMPION in arms else unreleased(releases, use_case, day)
+
+
+def unreleased(releases: Releases, use_case: UseCase, day: str) -> list[Transition]:
+    """The newest version, where nothing but its registration and sign-offs has happened to it by the day."""
+    history = [line for line in releases.promotions.all(use_case.name) if line.day <= day]
+    mine = [line for line in history if line.version == history[-1].version] if history else []
+    return mine[:1] if mine and {line.kind for line in mine} <= {"registered", SIGNED_OFF} else []
 
 
 def paired_rows(tables: Tables, use_case: UseCase, held: Transition, day: str) -> pd.DataFrame:
@@ -107,11 +117,14 @@ def _decide(
     use_case: UseCase, releases: Releases, artifacts: Artifacts, rows: pd.DataFrame, held: Transition, day: str
 ) -> ReleaseDecision:
     evaluation = from_json(Evaluation, releases.registry.document(use_case.name, held.version, "evaluation.json"))
+    history = releases.promotions.all(use_case.name)
     candidate = Candidate(
         version=held.version,
         arm=Arm(held.to_arm) if held.to_arm else None,
         days_in_arm=(date.fromisoformat(day) - date.fromisoformat(held.day)).days,
         gates=evaluation.gates,
+        enforced=evaluation.enforced,
+        unsigned=missing_sign_offs(use_case.release.sign_off, history, held.version, held.digest),
     )
     armed = [j for j in judgements_of(artifacts, use_case, day, ALARMS) if j.verdict is not Verdict.UNKNOWN]
     has_champion = Arm.CHAMPION in releases.promotions.arms(use_case.name)

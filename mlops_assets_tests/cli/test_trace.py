@@ -1,0 +1,57 @@
+"""The record answers: who was champion, from when to when, on what evidence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mlops_assets.adapters.promotions import Promotions
+from mlops_assets.adapters.tables import DeltaTables
+from mlops_assets.cli.main import main
+from mlops_assets_tests.ml.test_tenures import CHANGE
+
+
+@pytest.fixture
+def ask(tmp_path: Path):
+    """``ask("history", ...)`` -> (exit code, text), on a state with a history."""
+    Promotions(DeltaTables(tmp_path / "tables")).record(CHANGE)
+    runner = CliRunner(env={"MLOPS_STATE": str(tmp_path)})
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = runner.invoke(main, list(arguments))
+        return done.exit_code, done.output
+
+    return run
+
+
+def test_the_history_lists_every_line(ask) -> None:
+    code, text = ask("history")
+    assert code == 0
+    assert [row.split()[1:3] for row in text.splitlines()][:2] == [["v1", "promoted"], ["v2", "registered"]]
+    assert len(json.loads(ask("history", "--json")[1])) == len(CHANGE)
+
+
+def test_champions_are_told_with_their_days_their_maker_and_the_evidence(ask) -> None:
+    code, text = ask("history", "--champions")
+    assert code == 0
+    assert "version 1  2013-04-01 to 2013-04-10 (retired by sensor:release)" in text
+    assert "auc=0.7000" in text
+    assert "version 1  2013-04-20 to now" in text
+    assert [stay["version"] for stay in json.loads(ask("history", "--champions", "--json")[1])] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("moment", "version"), [("2013-04-09", 1), ("2013-04-10", 2), ("2013-04-20", 1)])
+def test_the_champion_at_a_day_is_a_query(ask, moment: str, version: int) -> None:
+    (stay,) = json.loads(ask("history", "--at", moment, "--json")[1])
+    assert stay["version"] == version
+
+
+def test_before_the_first_champion_there_was_none(ask) -> None:
+    assert ask("history", "--at", "2013-03-01") == (1, "Error: arrival_delay had no champion at 2013-03-01\n")
+
+
+def test_a_moment_that_is_none_is_refused(ask) -> None:
+    code, text = ask("history", "--at", "soon")
+    assert code == 2
+    assert "neither a day like 2013-05-02 nor an instant" in text

@@ -1,0 +1,86 @@
+"""A card as a page, the technical documentation, and what differs between two versions."""
+
+from dataclasses import replace
+
+import pytest
+
+from mlops_assets.ml.annex_iv import (
+    PERSON,
+    POINTS,
+    SECTIONS,
+    missing_points,
+    to_be_written,
+    write_technical_documentation,
+)
+from mlops_assets.ml.card_diff import differing
+from mlops_assets.ml.card_facts import CALIBRATION, PICTURES
+from mlops_assets.ml.card_pages import page, with_pictures
+from mlops_assets.ml.model_cards import write_card
+from mlops_assets_tests.ml.test_model_cards import EVALUATION, FACTS, MANIFEST, TRANSITION
+
+FILES = dict.fromkeys(PICTURES, b"\x89PNG\r\n")
+SHOWN = replace(FACTS, documents=dict.fromkeys((*PICTURES, "manifest.json", "evaluation.json"), "ab" * 32))
+
+
+def test_every_picture_is_inside_the_page_and_nothing_outside_is_asked_for() -> None:
+    made = page(write_card(SHOWN), FILES)
+    assert made.count("data:image/png;base64,") == len(PICTURES)
+    assert "default-src 'none'" in made
+    for outside in ("http://", "https://", "<script", 'src="calibration'):
+        assert outside not in made.replace("https://github.com", "")
+    assert "<table>" in made
+
+
+def test_html_in_a_fact_is_shown_and_not_run() -> None:
+    loud = replace(SHOWN, transitions=(replace(TRANSITION, reason="<script>alert(1)</script>"),))
+    made = page(write_card(loud), FILES)
+    assert "<script>" not in made
+    assert "&lt;script&gt;" in made
+
+
+def test_a_picture_that_is_missing_is_not_promised() -> None:
+    assert f"({CALIBRATION})" not in write_card(FACTS)
+    assert with_pictures(write_card(SHOWN), FILES).count("(data:image/png") == len(PICTURES)
+
+
+def test_every_point_of_the_annex_states_facts_or_asks_a_person() -> None:
+    text = write_technical_documentation(SHOWN)
+    assert missing_points(text) == ()
+    assert len(POINTS) == 23
+    assert to_be_written(text) == sum(point.person is not None for point in POINTS) == text.count(PERSON)
+    assert f"{to_be_written(text)} of 23 points need a person" in text
+
+
+def test_every_paragraph_of_facts_names_its_record() -> None:
+    text = write_technical_documentation(SHOWN)
+    body = text.partition("\n## ")[2]
+    paragraphs = [p for p in ("## " + body).split("\n\n") if p.strip() and not p.startswith("## ")]
+    assert all("*Source: " in p or p.startswith(PERSON) for p in paragraphs)
+    assert "[manifest.json](manifest.json), `code_commit` (SHA-256 `abababababab`)" in text
+
+
+@pytest.mark.parametrize("fact", ["c0ffee", "off by 0.18", "operator:jane", "the first model"])
+def test_a_fact_stands_in_the_documentation(fact: str) -> None:
+    assert fact in write_technical_documentation(SHOWN)
+
+
+@pytest.mark.parametrize("title", [SECTIONS[0], SECTIONS[-1]])
+def test_a_documentation_without_a_point_is_incomplete(title: str) -> None:
+    text = write_technical_documentation(SHOWN)
+    assert title in missing_points(text.replace(f"## {title}", "## something else"))
+
+
+def test_equal_versions_differ_in_nothing_and_others_in_their_facts() -> None:
+    assert differing(SHOWN, SHOWN) == []
+    other = replace(
+        SHOWN,
+        manifest=replace(MANIFEST, code_commit="decade"),
+        evaluation=replace(EVALUATION, metrics={**EVALUATION.metrics, "auc": 0.8}),
+        transitions=(),
+    )
+    found = {name: (before, after) for name, before, after in differing(SHOWN, other)}
+    assert found == {
+        "manifest.code_commit": ("c0ffee", "decade"),
+        "evaluation.metrics.auc": (0.76, 0.8),
+        "history.1": ("2013-04-01 promoted by operator:jane", "-"),
+    }

@@ -1,0 +1,41 @@
+"""A history is read as stays in an arm: who, from when to when, and what ended each."""
+
+from mlops_assets.contracts import Arm
+from mlops_assets.ml.tenures import tenures
+from mlops_assets_tests.adapters.test_promotions import line
+
+CHANGE = [
+    line("1", 1, "promoted", (None, "champion"), at="2026-01-01T00:00:01Z", day="2013-04-01", evidence={"auc": 0.7}),
+    line("2r", 2, "registered", (None, None), at="2026-01-01T00:00:02Z", day="2013-04-05"),
+    line("2c", 2, "canary", (None, "canary"), at="2026-01-01T00:00:03Z", day="2013-04-06"),
+    line("2", 2, "promoted", ("canary", "champion"), at="2026-01-01T00:00:04Z", day="2013-04-10", by="sensor:release"),
+    line("1r", 1, "retired", ("champion", None), at="2026-01-01T00:00:05Z", day="2013-04-10", by="sensor:release"),
+    line("1b", 1, "restored", (None, "champion"), at="2026-01-01T00:00:06Z", day="2013-04-20", by="operator:ann"),
+    line("2o", 2, "rolled_back", ("champion", None), at="2026-01-01T00:00:07Z", day="2013-04-20", by="operator:ann"),
+]
+
+
+def test_each_stay_has_its_days_its_actor_its_evidence_and_its_end() -> None:
+    told = [(t.version, t.from_day, t.until_day, t.by, t.ended_as, t.ended_by) for t in tenures(CHANGE)]
+    assert told == [
+        (1, "2013-04-01", "2013-04-10", "sensor:test", "retired", "sensor:release"),
+        (2, "2013-04-10", "2013-04-20", "sensor:release", "rolled_back", "operator:ann"),
+        (1, "2013-04-20", None, "operator:ann", None, None),
+    ]
+    assert tenures(CHANGE)[0].evidence == {"auc": 0.7}
+
+
+def test_another_arm_has_stays_of_its_own() -> None:
+    (canary,) = tenures(CHANGE, Arm.CANARY)
+    assert (canary.version, canary.from_day, canary.until_day, canary.ended_as) == (
+        2,
+        "2013-04-06",
+        "2013-04-10",
+        "promoted",
+    )
+
+
+def test_an_arm_that_is_left_empty_ends_the_stay() -> None:
+    left = [*CHANGE[:1], line("1l", 1, "refused", ("champion", None), at="2026-01-01T00:00:02Z", day="2013-04-03")]
+    (stay,) = tenures(left)
+    assert (stay.until_day, stay.ended_as) == ("2013-04-03", "refused")
