@@ -106,7 +106,7 @@ def _written(
         made.append(make(held))
         return made[-1]
 
-    version = tables.revise(spec.table, days, kept, {"dagster_run_id": context.run_id})
+    version = tables.revise(spec.table, days, kept, {"dagster_run_id": context.run.run_id})
     rows = made[-1]
     missing = rows[[field.name for field in spec.fields]].isna().mean(axis=1).groupby(rows["day"]).mean()
     later = rows_by_day(rows[rows[CREATED_TIMESTAMP] > rows[EVENT_TIMESTAMP]])

@@ -101,5 +101,5 @@ def cause_of(context: dg.AssetExecutionContext, production: Registry, arrived: M
         by=actor_of(context),
         reason=f"handed over to {production.address} as version {arrived.version}",
         evidence={"registry": production.address, "version": arrived.version, "digest": arrived.digest},
-        dagster_run_id=context.run_id,
+        dagster_run_id=context.run.run_id,
     )

@@ -109,7 +109,7 @@ def _event(
 def _provenance(context: dg.AssetExecutionContext) -> dict[str, str]:
     """Which materializations of the upstream assets this step saw when it began, as Dagster's own tags."""
     step = context.get_step_execution_context()
-    tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key.get(context.asset_key) or context.run_id}
+    tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key.get(context.asset_key) or context.run.run_id}
     for upstream in context.assets_def.asset_deps[context.asset_key]:
         seen = step.maybe_fetch_and_get_input_asset_version_info(upstream)
         version = seen.data_version if seen and seen.data_version else DEFAULT_DATA_VERSION

@@ -182,7 +182,7 @@ def _deployment(use_case: UseCase) -> dg.AssetsDefinition:
         answered = tables.read(table(use_case, MONITORING, "traffic"), day, day)
         report = endpoint.status(use_case.name)
         frame = answers_by_version(answered, day)
-        tables.replace(table(use_case, RELEASES, "deployment"), frame, [day], {"dagster_run_id": context.run_id})
+        tables.replace(table(use_case, RELEASES, "deployment"), frame, [day], {"dagster_run_id": context.run.run_id})
         holder = report.arm(Arm.CHAMPION)
         return dg.MaterializeResult(
             metadata={
@@ -227,7 +227,7 @@ def cause_of(context: dg.AssetExecutionContext, decision: ReleaseDecision) -> Ca
         by=actor_of(context),
         reason=decision.reason,
         evidence=dict(decision.numbers),
-        dagster_run_id=context.run_id,
+        dagster_run_id=context.run.run_id,
     )
 
 

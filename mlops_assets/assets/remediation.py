@@ -161,7 +161,7 @@ def _cause(context: dg.AssetExecutionContext, decision: Decision) -> Cause:
         by=actor_of(context),
         reason=decision.reason,
         evidence={"judgements": to_plain(decision.evidence)},
-        dagster_run_id=context.run_id,
+        dagster_run_id=context.run.run_id,
     )
 
 

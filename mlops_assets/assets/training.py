@@ -75,7 +75,7 @@ def _training_set(use_case: UseCase) -> dg.AssetsDefinition:
         content, _ = freeze(frame)
         pointer = content_store.push(training_set_path(use_case, cutoff), content)
         service = feature_store.service_digest(use_case.feature_service)
-        manifest = manifest_of(use_case, query, pins, service, frame, content, pointer, context.run_id)
+        manifest = manifest_of(use_case, query, pins, service, frame, content, pointer, context.run.run_id)
         put_training_set(artifacts, use_case, manifest, content)
         rate = float(frame[use_case.label].mean())
         check = dg.AssetCheckResult(passed=0 < rate < 1, check_name=whole.name, metadata={"late_rate": rate})

@@ -38,7 +38,7 @@ def daily_dataset(domain: Domain, name: str) -> dg.AssetsDefinition:
     ) -> Recorded:
         def make(days: list[str]) -> Mapping[str, Day]:
             checked = check(name, source.parts(name, days), source.references())
-            commit = {"dagster_run_id": context.run_id}
+            commit = {"dagster_run_id": context.run.run_id}
             version = tables.replace(table(domain, DATASETS, name), checked.good, days, commit)
             counts = {"rows": rows_by_day(checked.good), "quarantined": rows_by_day(checked.quarantined)}
             return days_made(version, **counts)

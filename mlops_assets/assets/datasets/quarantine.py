@@ -38,7 +38,7 @@ def quarantine_asset(domain: Domain) -> dg.AssetsDefinition:
 
         def make(days: list[str]) -> Mapping[str, Day]:
             broken = pd.concat([_broken(domain, source, tables, name, days) for name in DAILY_DATASETS])
-            commit = {"dagster_run_id": context.run_id}
+            commit = {"dagster_run_id": context.run.run_id}
             version = tables.replace(table(domain, DATASETS, "quarantine"), broken, days, commit)
             return days_made(version, rows=rows_by_day(broken), shown=_shown(broken))
 

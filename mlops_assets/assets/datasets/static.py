@@ -29,7 +29,7 @@ def static_dataset(domain: Domain, name: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, source: dg.ResourceParam[LandedSource], tables: dg.ResourceParam[Tables]
     ) -> dg.MaterializeResult:
         checked = check(name, {STATIC: source.static(name)}, source.references())
-        commit = {"dagster_run_id": context.run_id}
+        commit = {"dagster_run_id": context.run.run_id}
         version = tables.replace(table(domain, DATASETS, name), checked.good, None, commit)
         tables.replace(table(domain, DATASETS, f"{name}_quarantine"), checked.quarantined, None, commit)
         return dg.MaterializeResult(

@@ -79,7 +79,9 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
         )
         tracked = experiment_tracking.run(context)
         log(tracked, trained, cutoff)
-        manifest = manifest_of(config, training, frozen, trained, bundle_digest(bundle), context.run_id, tracked.run_id)
+        manifest = manifest_of(
+            config, training, frozen, trained, bundle_digest(bundle), context.run.run_id, tracked.run_id
+        )
         documents = {MANIFEST: to_json(manifest).encode(), TRAINING_SET: to_json(frozen).encode()}
         artifacts.put_all(where, {**bundle, **documents, HELD_OUT: freeze(trained.held_out)[0]})
         curve = training_plot(trained.validation_log_loss, trained.trees)

@@ -133,7 +133,7 @@ def register(
         by=actor_of(context),
         reason=manifest.trained_because,
         evidence={"training_set_digest": manifest.training_set_digest, **result.metrics},
-        dagster_run_id=context.run_id,
+        dagster_run_id=context.run.run_id,
     )
     releases.announce(version.name, version.version, version.digest, cause=cause)
     return version

@@ -50,7 +50,7 @@ def build_decision(use_case: UseCase) -> list[Any]:
             decisions.append(decide(situation_of(use_case, releases, artifacts, day), use_case.monitoring))
             put_decision(artifacts, use_case, decisions[-1])
         frame = pd.DataFrame([_row(made) for made in decisions])
-        tables.replace(table(use_case, MONITORING, "decision"), frame, days, {"dagster_run_id": context.run_id})
+        tables.replace(table(use_case, MONITORING, "decision"), frame, days, {"dagster_run_id": context.run.run_id})
         made = decisions[-1]
         return dg.MaterializeResult(
             metadata={

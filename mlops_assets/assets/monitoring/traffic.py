@@ -49,7 +49,7 @@ def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
         """Every acknowledged answer of the day, exactly once: features, scores of all arms, versions and digests."""
         days = days_of(context)
         logged = pd.concat([traffic_log.frame(day, use_case.name) for day in days], ignore_index=True)
-        rows = settle(tables, table(use_case, MONITORING, "traffic"), all_arms(logged), days, context.run_id)
+        rows = settle(tables, table(use_case, MONITORING, "traffic"), all_arms(logged), days, context.run.run_id)
         once = bool(rows["request_id"].is_unique)
         return dg.MaterializeResult(
             metadata={
@@ -75,7 +75,7 @@ def _outcomes(use_case: UseCase) -> dg.AssetsDefinition:
         arrived = tables.read(table(use_case.domain, DATASETS, "arrivals"), days[0], days[-1])
         asked = tables.read(table(use_case, MONITORING, "traffic"), shift(days[0], -LONGEST_FLIGHT_DAYS), days[-1])
         joined = join_outcomes(asked, arrived)
-        rows = settle(tables, table(use_case, MONITORING, "outcomes"), joined, days, context.run_id)
+        rows = settle(tables, table(use_case, MONITORING, "outcomes"), joined, days, context.run.run_id)
         late = int((rows["asked_day"] < rows["day"]).sum())
         return dg.MaterializeResult(
             metadata={
