@@ -20,7 +20,7 @@ from benchmarks.measure import peak_mb_of
 from benchmarks.shifted_years import FIRST_YEAR, YearsLanded, days_of_years
 from mlops_assets.adapters.source import LandedSource
 from mlops_assets.ml import completeness
-from mlops_assets.ml.completeness import BROKEN_SHARE, LANDED_TWICE
+from mlops_assets.ml.completeness import LANDED_TWICE
 from mlops_assets.ml.dataset_contracts import References
 from mlops_assets.ml.datasets import check
 from mlops_assets.ml.features import VIEWS, compute, hours_of
@@ -62,9 +62,9 @@ def require_whole(kept: dict[str, pd.DataFrame], references: References, days: l
     strange = completeness.strange_flights(flights, references).notna().any()
     silent = any(completeness.airports_without_schedule(flights, days).values())
     twice = (completeness.strange_arrivals(arrivals, flights, flights["day"].min()) == LANDED_TWICE).any()
-    least = min(min(day.shares.values()) for day in completeness.landings(flights, arrivals, days))
+    broken = any(day.broken for day in completeness.landings(flights, arrivals, days))
     doubled = any(day.found[o] > n for day in completeness.observations(weather, days) for o, n in day.expected.items())
-    assert not any((strange, silent, twice, doubled, least < BROKEN_SHARE))
+    assert not any((strange, silent, twice, broken, doubled))
 
 
 def write(table: Path, frame: pd.DataFrame) -> None:

@@ -4,9 +4,14 @@ Here: ``Settings`` and its defaults for one machine. Belongs here: every environ
 Does not: facts of a use case (``use_cases``), knobs of one run (``dg.Config``).
 """
 
+import datetime as dt
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import UseCase
@@ -14,6 +19,10 @@ from mlops_assets.use_cases import USE_CASES
 from mlops_assets.use_cases.sample import sampled
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class SettingsError(ValueError):
+    """A variable of the environment cannot be read; says which, and what it must be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +91,7 @@ class Settings:
 
     @property
     def online_address(self) -> str:
-        """Of the online store: Redis, or the SQLite file. Raises ValueError for any other address."""
-        if self.online_store and not self.online_store.startswith("redis://"):
-            raise ValueError(f"MLOPS_ONLINE_STORE must look like redis://127.0.0.1:6379/0, not {self.online_store!r}")
+        """Of the online store: Redis, or the SQLite file."""
         return self.online_store or str(self.features / "online.db")
 
     @property
@@ -114,38 +121,72 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """The settings of this process."""
-        read = os.environ.get
-        sample = read("MLOPS_SAMPLE", "0") == "1"
-        state = cls.state / "sample" if sample else cls.state
-        return cls(
-            state=Path(read("MLOPS_STATE", str(state))).resolve(),
-            registry_uri=read("MLOPS_REGISTRY_URI", cls.registry_uri),
-            endpoint_url=read("MLOPS_ENDPOINT_URL", cls.endpoint_url),
-            ui_url=read("MLOPS_UI_URL", cls.ui_url),
-            online_store=read("MLOPS_ONLINE_STORE", cls.online_store),
-            sensor_seconds=int(read("MLOPS_SENSOR_SECONDS", str(cls.sensor_seconds))),
-            start_services=read("MLOPS_START_SERVICES", "1") == "1",
-            feed_until=read("MLOPS_FEED_UNTIL"),
-            live_from=read("MLOPS_LIVE_FROM"),
-            feed_from=read("MLOPS_FEED_FROM"),
-            data_remote=_remote(read("MLOPS_DATA_REMOTE")),
-            tables_folder=_path(read("MLOPS_TABLES")),
-            retention_hours=int(read("MLOPS_RETENTION_HOURS", str(cls.retention_hours))),
-            sample=sample,
-            registry_environment=read("MLOPS_REGISTRY_ENVIRONMENT", cls.registry_environment),
-            production_uri=read("MLOPS_PRODUCTION_URI"),
-            production_environment=read("MLOPS_PRODUCTION_ENVIRONMENT", cls.production_environment),
-            signing_key=_path(read("MLOPS_SIGNING_KEY")),
-            verify_key=_path(read("MLOPS_VERIFY_KEY")),
-            openlineage=read("MLOPS_OPENLINEAGE", cls.openlineage),
-        )
+        """The settings of this process; an empty variable counts as none. Raises SettingsError."""
+        given = {name: _read(name, form) for name, form in FORMS.items()}
+        told = {name: value for name, value in given.items() if value is not None}
+        state = cls.state / "sample" if told.get("sample") else cls.state
+        return cls(**{"state": state, **told})
 
 
-def _remote(url: str | None) -> str | None:
+class Form(NamedTuple):
+    """How the text of a variable is read."""
+
+    kind: Any
+    """What msgspec makes of it."""
+    asked: str
+    """The same in words."""
+    made: Callable[[Any], Any] = lambda read: read
+
+
+def _remote(address: str) -> str:
     """The address of a remote; a folder counts from where the command was given, not from DVC's own files."""
-    return url if not url or "://" in url else str(Path(url).resolve())
+    return address if "://" in address else str(Path(address).resolve())
 
 
-def _path(given: str | None) -> Path | None:
-    return Path(given).resolve() if given else None
+def _text(pattern: str) -> Any:
+    return Annotated[str, msgspec.Meta(pattern=pattern)]
+
+
+PLACE = Form(str, "a path", lambda path: Path(path).resolve())
+SERVER = Form(_text(r"^https?://[^/\s]+"), "an address like http://127.0.0.1:5757")
+SWITCH = Form(bool, "1 or 0, true or false")
+CALENDAR_DAY = Form(dt.date, "a day like 2013-04-15", dt.date.isoformat)
+NAME = Form(_text(r"^[A-Za-z0-9_-]+$"), "a name of letters, digits, - and _")
+FORMS: Mapping[str, Form] = {
+    "state": PLACE,
+    "registry_uri": SERVER,
+    "endpoint_url": SERVER,
+    "ui_url": SERVER,
+    "online_store": Form(_text(r"^rediss?://[^/\s]+"), "an address like redis://127.0.0.1:6379/0"),
+    "sensor_seconds": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of seconds, 1 or more"),
+    "start_services": SWITCH,
+    "feed_until": CALENDAR_DAY,
+    "live_from": CALENDAR_DAY,
+    "feed_from": CALENDAR_DAY,
+    "data_remote": Form(str, "an address that DVC knows", _remote),
+    "tables_folder": PLACE,
+    "retention_hours": Form(Annotated[int, msgspec.Meta(ge=0)], "a whole number of hours, 0 or more"),
+    "sample": SWITCH,
+    "registry_environment": NAME,
+    "production_uri": SERVER,
+    "production_environment": NAME,
+    "signing_key": PLACE,
+    "verify_key": PLACE,
+    "openlineage": Form(_text(r"^(https?://[^/\s]+|file:///)"), "an address like http://host:port or file:///path"),
+}
+"""Setting -> its form: all of them."""
+
+
+def _variable(setting: str) -> str:
+    return "MLOPS_TABLES" if setting == "tables_folder" else f"MLOPS_{setting.upper()}"
+
+
+def _read(setting: str, form: Form) -> Any:
+    """What the environment says of a setting; None when it says nothing."""
+    given = os.environ.get(_variable(setting), "")
+    if not given:
+        return None
+    try:
+        return form.made(msgspec.convert(given, form.kind, strict=False))
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{_variable(setting)} must be {form.asked}, not {given!r}") from error

@@ -14,10 +14,10 @@ import importlib.util
 import io
 import uuid
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import pandas as pd
 
@@ -38,6 +38,13 @@ SCHEDULE_COLUMNS = (
     "year", "month", "day", "sched_dep_time", "sched_arr_time", "carrier", "flight", "origin", "dest", "distance",
     "time_hour",
 )  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+class LandedFileUnreadable(ValueError):
+    """A landed file cannot be read."""
 
 
 class SourceMissing(RuntimeError):
@@ -174,20 +181,33 @@ class LandedSource(Source):
     def part(self, dataset: str, day: str) -> pd.DataFrame:
         """As in Source."""
         try:
-            return read_csv((self._root / day / f"{dataset}.csv").read_bytes())
+            return self._landed(read_csv, dataset, day)
         except FileNotFoundError:
             return self._upstream.part(dataset, day)
 
     def rows(self, dataset: str, day: str) -> int:
         """As in Source."""
         try:
-            return csv_rows((self._root / day / f"{dataset}.csv").read_bytes())
+            return self._landed(csv_rows, dataset, day)
         except FileNotFoundError:
             return self._upstream.rows(dataset, day)
 
     def static(self, dataset: str) -> pd.DataFrame:
         """As in Source."""
         return self._upstream.static(dataset)
+
+    def _landed(self, read: Callable[[bytes], T], dataset: str, day: str) -> T:
+        """Raises FileNotFoundError where nothing landed, LandedFileUnreadable for what is no CSV file."""
+        from pyarrow import ArrowInvalid
+
+        file = self._root / day / f"{dataset}.csv"
+        try:
+            return read(file.read_bytes())
+        except ArrowInvalid as error:
+            raise LandedFileUnreadable(
+                f"{dataset} of {day}: {file} is no whole CSV file ({error}). Land the file again, then materialize the "
+                "day again."
+            ) from error
 
     def land(self, day: str, raw: RawDay) -> dict[str, LandedFile]:
         """Write the files of one day; each appears whole or not at all."""

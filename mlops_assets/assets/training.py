@@ -24,9 +24,10 @@ from mlops_assets.adapters.tables import TableMissing, Tables
 from mlops_assets.adapters.training_sets import rows_at
 from mlops_assets.assets.address import DATASETS, FEATURE_VIEWS, FEATURES, TRAINING, group, key, table
 from mlops_assets.assets.files import newest_training_set, put_training_set, training_set_path
-from mlops_assets.assets.partitions import calendar, shift, training_window
+from mlops_assets.assets.partitions import calendar, shift, span, training_window
 from mlops_assets.contracts import EntityQuery, FilePointer, TableVersion, TrainingSetManifest, UseCase, to_plain
 from mlops_assets.ml.bundles import digest_of
+from mlops_assets.ml.completeness import holes
 from mlops_assets.ml.digests import content_digest
 from mlops_assets.ml.training import entity_query, freeze
 
@@ -71,6 +72,7 @@ def _training_set(use_case: UseCase) -> dg.AssetsDefinition:
         """Every decision whose outcome was known by the cut-off day, with the features known when it was taken."""
         cutoff, pins = context.partition_key, pins_of(tables, use_case, context.partition_key)
         query = query_of(use_case, cutoff)
+        require_whole(tables, use_case, query.first_day, cutoff)
         frame = rows_at(tables, feature_store, use_case.feature_service, query, pins)
         content, _ = freeze(frame)
         pointer = content_store.push(training_set_path(use_case, cutoff), content)
@@ -155,6 +157,28 @@ def first_day(use_case: UseCase, cutoff_day: str) -> str:
     """First day of the training window that ends on the cut-off day."""
     window = use_case.training.window_days
     return use_case.domain.first_day if window is None else shift(cutoff_day, 1 - window)
+
+
+def require_whole(tables: Tables, use_case: UseCase, first: str, last: str) -> None:
+    """Raises dg.Failure when a landed day of the window has a hole.
+
+    A check that blocks stops what follows it in its own run; the rows that it refused stay, and the next run would
+    train on them.
+    """
+    flights, arrivals = (table(use_case.domain, DATASETS, name) for name in ("flights", "arrivals"))
+    columns = ["day", "origin", "sched_arr_at"]
+    scheduled = tables.read(flights, shift(first, -1), last, columns=columns)
+    landed = tables.read(arrivals, first, last, columns=["day", "origin"])
+    broken = holes(scheduled, landed, span(first, last))
+    if broken:
+        days = "; ".join(f"{day} has {why}" for day, why in list(broken.items())[:MOST_DAYS_TOLD])
+        more = f" and {len(broken) - MOST_DAYS_TOLD} days more" if len(broken) > MOST_DAYS_TOLD else ""
+        raise dg.Failure(
+            f"the training set of {last} would have holes: {days}{more}. Land these days again and materialize their "
+            "datasets, then this training set.",
+            metadata={"holes": dg.MetadataValue.json(broken)},
+            allow_retries=False,
+        )
 
 
 def query_of(use_case: UseCase, cutoff_day: str) -> EntityQuery:

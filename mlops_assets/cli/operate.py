@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 BY = click.option("--by", required=True, help="Your name, for the record.")
 REASON = click.option("--reason", required=True, help="Why, for the record.")
-DAY = click.option("--day", help="Day on the use case's calendar; the last landed day when not given.")
+DAY = click.option(
+    "--day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=lambda context, option, day: day and day.date().isoformat(),
+    help="Day on the use case's calendar; the last landed day when not given.",
+)
 
 
 @click.command()
@@ -77,6 +82,8 @@ def cause_of(what: str, here: "Deployment", model: str, by: str, reason: str, da
     domain = find_use_case(model).domain
     landed = here.tables.days(f"{domain.name}/datasets/flights")
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    if day and not domain.first_day <= day <= (domain.last_day or day):
+        raise click.BadParameter(f"{day} is outside the calendar, {domain.first_day} to {domain.last_day}.")
     day = day or (landed[-1] if landed else domain.first_day)
     return Cause(id=f"operator/{what}/{now}", day=day, by=f"operator:{by}", reason=reason)
 

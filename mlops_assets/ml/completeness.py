@@ -22,6 +22,8 @@ blizzard of 8 and 9 February (0.51 to 0.59 and 0.34 to 0.39 at the three airport
 0.675 at LGA. Both were true: hence a warning."""
 BROKEN_SHARE = 0.25
 """Fewer than these is a feed that broke off: no airport was below 0.34 in 2013, not even in the blizzard."""
+MOST_SHARE = 1.5
+"""More than these is a schedule that broke off: no airport was above 1.13 in 2013, the day after a snowfall."""
 LANDED_TWICE = "landed twice"
 MISSING_HOURS = 3
 """So many hours of weather may be missing of an airport's day. More were on 4 days of 2013 (25 October, 2 November, 30
@@ -45,6 +47,17 @@ class Completeness:
         }
 
     @property
+    def broken(self) -> str | None:
+        """Why this is a feed that broke off and not a bad day, None when it is not; meant for landings."""
+        airport, least = min(self.shares.items(), key=lambda share: share[1])
+        if least < BROKEN_SHARE:
+            return f"{airport}: {least:.0%} of the scheduled landings, less than {BROKEN_SHARE:.0%}"
+        airport, most = max(self.shares.items(), key=lambda share: share[1])
+        if most > MOST_SHARE:
+            return f"{airport}: {most:.0%} of the scheduled landings, more than {MOST_SHARE:.0%}"
+        return None
+
+    @property
     def most_missing(self) -> int:
         """The rows that are missing at the airport where most are."""
         return max(expected - self.found.get(airport, 0) for airport, expected in self.expected.items())
@@ -58,6 +71,21 @@ def landings(flights: pd.DataFrame, arrivals: pd.DataFrame, days: Sequence[str])
     planned = _counts(local_day(flights["sched_arr_at"]), flights["origin"])
     found = _counts(arrivals["day"], arrivals["origin"])
     return [Completeness(day=day, expected=_of(planned, day), found=_of(found, day)) for day in days]
+
+
+def holes(flights: pd.DataFrame, arrivals: pd.DataFrame, days: Sequence[str]) -> dict[str, str]:
+    """Of the days from the first landed one on those that cannot be trained on, and why: a dataset has no rows, or its
+    feed broke off.
+
+    ``flights`` and ``arrivals`` as for ``landings``. A day without weather is none: the source has one (31 December),
+    and the features say that it is missing.
+    """
+    there = {"flights": set(flights["day"]), "arrivals": set(arrivals["day"])}
+    begun = [day for day in days if day >= min(set().union(*there.values()), default="")]
+    found = {day.day: day.broken for day in landings(flights, arrivals, begun)}
+    absent = {day: [name for name, known in there.items() if day not in known] for day in begun}
+    told = {day: f"no {' and no '.join(absent[day])}" if absent[day] else found[day] for day in begun}
+    return {day: why for day, why in told.items() if why}
 
 
 def observations(weather: pd.DataFrame, days: Sequence[str]) -> list[Completeness]:

@@ -1,16 +1,18 @@
 """The environment is read once, and every address has a default of this machine."""
 
+import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from mlops_assets.adapters.settings import Settings
+from mlops_assets.adapters.settings import FORMS, Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLOPS_STATE", "MLOPS_DATA_REMOTE", "MLOPS_TABLES", "MLOPS_SAMPLE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("MLOPS_")]:
+        monkeypatch.delenv(name)
 
 
 def test_without_a_remote_of_its_own_a_deployment_pushes_to_a_folder_in_its_state(tmp_path: Path) -> None:
@@ -41,3 +43,48 @@ def test_tables_of_another_deployment_can_be_read_from_a_state_of_one_s_own(
     monkeypatch.setenv("MLOPS_TABLES", str(tmp_path / "theirs"))
     settings = Settings.from_environment()
     assert (settings.tables, settings.features) == (tmp_path / "theirs", tmp_path / "mine" / "features")
+
+
+def test_every_setting_can_be_given() -> None:
+    assert list(FORMS) == [field.name for field in fields(Settings)]
+    assert Settings.from_environment() == Settings()
+
+
+@pytest.mark.parametrize("given", ["1", "true", "True"])
+def test_a_switch_is_switched_by_any_of_its_words(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_SAMPLE", given)
+    settings = Settings.from_environment()
+    assert settings.sample
+    assert settings.state == Settings().state / "sample"
+    monkeypatch.setenv("MLOPS_START_SERVICES", "false")
+    assert not Settings.from_environment().start_services
+
+
+@pytest.mark.parametrize("variable", ["MLOPS_STATE", "MLOPS_SENSOR_SECONDS", "MLOPS_SAMPLE", "MLOPS_FEED_UNTIL"])
+def test_an_empty_variable_is_none(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "")
+    assert Settings.from_environment() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "asked"),
+    [
+        ("MLOPS_SENSOR_SECONDS", "abc", "a whole number of seconds"),
+        ("MLOPS_SENSOR_SECONDS", "0", "1 or more"),
+        ("MLOPS_RETENTION_HOURS", "-5", "0 or more"),
+        ("MLOPS_SAMPLE", "perhaps", "1 or 0"),
+        ("MLOPS_FEED_UNTIL", "tomorrow", "a day like"),
+        ("MLOPS_LIVE_FROM", "2013-02-30", "a day like"),
+        ("MLOPS_REGISTRY_URI", "nonsense", "an address like http"),
+        ("MLOPS_ENDPOINT_URL", "ftp://x", "an address like http"),
+        ("MLOPS_ONLINE_STORE", "memcached://x", "redis://"),
+        ("MLOPS_OPENLINEAGE", "here", "file:///"),
+        ("MLOPS_REGISTRY_ENVIRONMENT", "a/b", "a name"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_what_it_must_be(
+    variable: str, given: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(SettingsError, match=f"{variable} must be .*{asked}.*{given}"):
+        Settings.from_environment()

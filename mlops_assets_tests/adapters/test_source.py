@@ -5,7 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.adapters.source import LandedSource, MemorySource, NycFlights, RawDay, Source, SourceMissing
+from mlops_assets.adapters.source import (
+    LandedFileUnreadable,
+    LandedSource,
+    MemorySource,
+    NycFlights,
+    RawDay,
+    Source,
+    SourceMissing,
+)
 from mlops_assets.ml.datasets import STATIC, check
 from mlops_assets_tests.ml.made_days import raw_flight, raw_weather
 
@@ -135,6 +143,26 @@ def test_a_changed_value_changes_the_digest_of_its_file_alone(tmp_path: Path) ->
     first = source.land(DAY, source.day(DAY))
     second = source.land(DAY, RawDay(raw_flight(), raw_flight(), raw_weather(temp=51.0)))
     assert {name for name in first if first[name] != second[name]} == {"weather"}
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"a,b\n1,2\n3", "Expected 2 columns"), (b"", "Empty CSV")])
+def test_a_landed_file_that_is_cut_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    source = LandedSource(tmp_path, NycFlights())
+    source.land("2013-03-11", source.day("2013-03-11"))
+    (tmp_path / "2013-03-11" / "weather.csv").write_bytes(content)
+    with pytest.raises(LandedFileUnreadable, match=f"weather of 2013-03-11: .*weather.csv .*{reason}.*Land the file"):
+        source.part("weather", "2013-03-11")
+
+
+def test_rows_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    source = LandedSource(tmp_path, NycFlights())
+    days = ("2013-03-11", "2013-12-31")
+    counts = {(name, day): source.rows(name, day) for name in ("flights", "arrivals", "weather") for day in days}
+    assert counts["weather", "2013-12-31"] == 0
+    for day in days:
+        source.land(day, source.day(day))
+    assert {(name, day): source.rows(name, day) for name, day in counts} == counts
+    assert {(name, day): len(source.part(name, day)) for name, day in counts} == counts
 
 
 def test_one_part_of_a_day_is_read_without_the_others(tmp_path: Path) -> None:

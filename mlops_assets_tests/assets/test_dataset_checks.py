@@ -84,6 +84,7 @@ HARM = {
         "arrivals_were_scheduled", "arrivals", lambda rows: pd.concat([rows, rows.head(1)]), "ERROR"),
     "an airport's arrivals missing": ("most_scheduled_flights_arrive", "arrivals", without("EWR"), "ERROR"),
     "a feed that broke off": ("most_scheduled_flights_arrive", "arrivals", lambda rows: rows.head(100), "ERROR"),
+    "a schedule that broke off": ("most_scheduled_flights_arrive", "flights", lambda rows: rows.iloc[::12], "ERROR"),
     "a storm": ("most_scheduled_flights_arrive", "arrivals", lambda rows: rows.iloc[::2], "WARN"),
     "an airport's weather missing": ("every_hour_is_observed", "weather", without("JFK"), "WARN"),
     "four hours missing": (

@@ -10,6 +10,7 @@ from mlops_assets.adapters.documents import training_set_of as registered_traini
 from mlops_assets.adapters.source import RawDay
 from mlops_assets.assets.address import DATASETS, MODELS, TRAINING, key
 from mlops_assets.assets.files import FrozenRowsChanged, put_training_set, training_set_of
+from mlops_assets.assets.partitions import shift
 from mlops_assets.assets.training import GONE, build_training
 from mlops_assets.contracts import to_json
 from mlops_assets.ml.digests import content_digest
@@ -85,6 +86,24 @@ def test_a_remote_that_is_down_fails_the_training_set_and_leaves_the_old_one(liv
     result = lived.materialize([key(lived.use_case, TRAINING, "training_set")], LAST, fails=True)
     assert not result.success
     assert "ContentUnavailable" in why(result)
+    assert frozen(lived) == before
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kept", "told"),
+    [("arrivals", 0.1, "of the scheduled landings, less than 25%"), ("arrivals", 0.0, "no arrivals"),
+     ("flights", 0.1, "of the scheduled landings, more than 150%"), ("flights", 0.0, "no flights")],
+)  # fmt: skip
+def test_no_training_set_is_made_over_a_day_that_a_run_before_it_refused(lived, dataset, kept, told):
+    before, bad, address = frozen(lived), shift(LAST, -3), f"flights/datasets/{dataset}"
+    rows = lived.memory.tables.read(address, bad, bad)
+    lived.memory.tables.replace(address, rows.sample(frac=kept, random_state=1), [bad], {})
+    result = lived.materialize([key(lived.use_case, TRAINING, "training_set")], LAST, fails=True)
+    assert not result.success
+    said = why(result)
+    assert bad in said
+    assert told in said
+    assert "Land these days again" in said
     assert frozen(lived) == before
 
 

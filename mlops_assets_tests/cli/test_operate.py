@@ -1,5 +1,7 @@
 """An operator's commands: each moves what it says, and leaves a line with name and reason."""
 
+import pytest
+
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets_tests.cli.conftest import deployment_of, settings_of, typed_into
@@ -53,6 +55,16 @@ def test_rollback_without_an_earlier_champion_is_refused(acts, lived):
     result = acts("rollback", *WHO)
     assert result.exit_code == 1
     assert "Error" in result.stderr
+    assert lived.promotions.all(MODEL) == before
+
+
+@pytest.mark.parametrize("day", ["nonsense", "2013-02-30", "2012-12-31", "2014-01-01"])
+def test_no_move_is_recorded_on_a_day_that_is_not_on_the_calendar(acts, lived, day):
+    before = lived.promotions.all(MODEL)
+    for command in (("promote", 1), ("override", 1), ("rollback",)):
+        result = acts(*command, *WHO, "--day", day)
+        assert result.exit_code == 2
+        assert day in result.stderr
     assert lived.promotions.all(MODEL) == before
 
 

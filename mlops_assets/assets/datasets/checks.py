@@ -18,7 +18,7 @@ from mlops_assets.assets.partitions import calendar, shift
 from mlops_assets.assets.range_checks import Judged, Verdicts, judged
 from mlops_assets.contracts import Domain
 from mlops_assets.ml import completeness
-from mlops_assets.ml.completeness import BROKEN_SHARE, DOUBTFUL_SHARE, MISSING_HOURS, Completeness
+from mlops_assets.ml.completeness import DOUBTFUL_SHARE, MISSING_HOURS, Completeness
 
 Judge = Callable[[Tables, LandedSource, list[str]], Verdicts]
 
@@ -105,11 +105,11 @@ def _arrived(address: Mapping[str, str]) -> Judge:
 
 
 def _landings(day: Completeness) -> dg.AssetCheckResult:
-    least = min(day.shares.values())
-    broken = least < BROKEN_SHARE
+    broken = day.broken
     return dg.AssetCheckResult(
-        passed=least >= DOUBTFUL_SHARE,
+        passed=broken is None and min(day.shares.values()) >= DOUBTFUL_SHARE,
         severity=dg.AssetCheckSeverity.ERROR if broken else dg.AssetCheckSeverity.WARN,
+        description=broken,
         metadata=_told(day),
     )
 
