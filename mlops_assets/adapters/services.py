@@ -1,7 +1,7 @@
 """The embedded services of one machine: the registry (an MLflow server) and the model server, started when missing.
 
-Here: what they are, ``ensure_services``, ``stop_services``, ``services_status``, and the watcher that ends them with
-their owner. Belongs here: processes that the project starts for a laptop. Does not: what they do; services that
+Here: what they are, ``ensure_services``, ``stop_services``, ``services_status``, ``refuse_anothers``, and the watcher
+that ends them with their owner. Belongs here: processes that the project starts for a laptop. Does not: what they do; services that
 somebody else runs (set MLOPS_START_SERVICES=0 and their addresses).
 
 Everything lies under ``<state>/services``: one record and one log for each process, one file for each owner.
@@ -192,8 +192,13 @@ def _start_watcher(settings: Settings) -> None:
         processes.write_record(folder / "watcher.json", processes.spawn(command, folder / "watcher.log", folder))
 
 
+def refuse_anothers(settings: Settings) -> None:
+    """Raise ServiceFailed when a service at this deployment's addresses was started for another state folder."""
+    for service in embedded_services(settings):
+        _refuse_anothers(settings, service)
+
+
 def _refuse_anothers(settings: Settings, service: Service) -> None:
-    """Raise ServiceFailed when the service that answers was started for another state folder."""
     import psutil
 
     process = processes.listener(urlsplit(service.url).port or 80)

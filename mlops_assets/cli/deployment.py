@@ -12,11 +12,23 @@ if TYPE_CHECKING:
     from mlops_assets.adapters.deployment import Deployment
 
 
-def deployment() -> "Deployment":
-    """The environment's deployment, or the one that the caller of ``main`` hands in as click's object."""
-    from mlops_assets.adapters.deployment import Deployment
+def deployment(*, moves: bool = False) -> "Deployment":
+    """The environment's deployment, or the one that the caller of ``main`` hands in as click's object.
 
-    return click.get_current_context().obj or Deployment()
+    ``moves``: the command is to move versions. Raises ServiceFailed then when registry or server are another folder's.
+    """
+    from mlops_assets.adapters.deployment import Deployment
+    from mlops_assets.adapters.services import ServiceFailed, refuse_anothers
+
+    here = click.get_current_context().obj or Deployment()
+    try:
+        refuse_anothers(here.settings)
+    except ServiceFailed as error:
+        # To look at another folder's registry can be meant, as from a clean clone; to move its versions cannot.
+        if moves:
+            raise
+        click.echo(f"Note: {error}", err=True)
+    return here
 
 
 class Door(click.Group):

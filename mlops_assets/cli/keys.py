@@ -33,7 +33,7 @@ def create(folder: Path) -> None:
 @MODEL
 def sign(version: int, model: str) -> None:
     """Sign a VERSION that was registered before there was a key. Its digests must hold."""
-    registry = deployment().registry
+    registry = deployment(moves=True).registry
     registry.sign(model, version)
     click.echo(f"{model} version {version} is signed: {registry.version(model, version).digest}")
 

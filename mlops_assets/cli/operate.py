@@ -57,7 +57,7 @@ def override(version: int, model: str, by: str, reason: str, day: str | None) ->
 @click.option("--to", "to_version", type=int, help="Version to go back to; the previous champion when not given.")
 def rollback(model: str, by: str, reason: str, day: str | None, to_version: int | None) -> None:
     """Roll the champion back, and wait until the server answers with the old digest."""
-    here = deployment()
+    here = deployment(moves=True)
     cause = cause_of("rollback", here, model, by, reason, day)
     line = here.releases.roll_back(model, cause=cause, to_version=to_version)
     here.endpoint.nudge()
@@ -66,7 +66,7 @@ def rollback(model: str, by: str, reason: str, day: str | None, to_version: int 
 
 
 def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | None) -> Transition:
-    here = deployment()
+    here = deployment(moves=True)
     cause = cause_of(f"override/{version}/{arm}", here, model, by, reason, day)
     share = find_use_case(model).release.canary_basis_points if arm is Arm.CANARY else 0
     digest = here.registry.version(model, version).digest

@@ -36,4 +36,7 @@ def sample(threads: int, as_json: bool) -> None:
         click.echo(title.replace("_", " "))
         for name, value in entries.items():
             click.echo(f"    {name:<36} {value}")
-    click.echo(f"{time.monotonic() - began:.0f} s")
+    click.echo(
+        f"{time.monotonic() - began:.0f} s; its services have ended: `MLOPS_SAMPLE=1 mlops up` starts them again,"
+    )
+    click.echo("then `MLOPS_SAMPLE=1` before any other command asks about this state.")

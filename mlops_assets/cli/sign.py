@@ -25,7 +25,7 @@ def sign_off(version: int, model: str, by: str, reason: str, day: str | None, ro
     """Sign VERSION: without the sign-offs that the use case asks for it never becomes champion by itself."""
     from mlops_assets.ml.sign_offs import SIGNED_AS, SIGNED_OFF, missing_sign_offs, signed_as
 
-    here, required = deployment(), find_use_case(model).release.sign_off
+    here, required = deployment(moves=True), find_use_case(model).release.sign_off
     evidence = {SIGNED_AS: signed_as(required, by, role)}
     cause = replace(cause_of(f"sign-off/{version}", here, model, by, reason, day), evidence=evidence)
     digest = here.registry.version(model, version).digest

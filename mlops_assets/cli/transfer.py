@@ -28,7 +28,7 @@ def transfer(version: int, digest: str | None, model: str, by: str, reason: str,
     from mlops_assets.adapters.transfers import transfer as hand_over
     from mlops_assets.ml.sign_offs import require_sign_offs
 
-    here = deployment()
+    here = deployment(moves=True)
     source, target = here.registry, here.production
     wanted = digest or source.version(model, version).digest
     require_sign_offs(find_use_case(model).release.sign_off, here.promotions.all(model), version, wanted)

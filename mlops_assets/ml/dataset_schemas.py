@@ -29,7 +29,9 @@ class ColumnSchema:
 QUARANTINE = (
     ColumnSchema(name="day", type="string", description="Day whose landing held the row (ISO date)"),
     ColumnSchema(name="dataset", type="string", description="Dataset whose contract the row breaks"),
-    ColumnSchema(name="row", type="int64", description="Position of the row in the landed file, from 0"),
+    ColumnSchema(
+        name="row", type="int64", description="Position of the row in the landed file, from 0, its header not counted"
+    ),
     ColumnSchema(name="reason", type="string", description="Every promise it breaks, with the value"),
     ColumnSchema(name="source_row", type="string", description="The row as the source gave it, as JSON"),
 )
