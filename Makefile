@@ -35,7 +35,7 @@ ui: setup ## Dagster's web UI, daemon and sensors, with the model server and the
 test: lint types test-fast test-integration ## every test that needs no running Dagster
 
 test-fast: setup ## unit, property and house tests (under two minutes)
-	$(BIN)/pytest -q -m "not integration and not live" mlops_assets_tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not integration and not live" mlops_assets_tests
 
 test-integration: setup ## tests against real parts on loopback
 	$(BIN)/pytest -q -m "integration" mlops_assets_tests

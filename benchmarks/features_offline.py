@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.features_tables import CORRECTED
+from benchmarks.measure import peak_mb_of
 from mlops_assets.adapters.feature_specs import REPO, repo_objects, repo_spec
 from mlops_assets.ml.digests import content_digest
 from mlops_assets.ml.features import VIEWS
@@ -153,21 +154,15 @@ def main(way: str, root: str, variant: str) -> None:
     asked = pd.read_parquet(Path(root) / "decisions.parquet")
     retrieve = WAYS[way](Deployment(root=Path(root), variant=variant))
     retrieve(asked.head(100))
-    before = _peak_mb()
+    before = peak_mb_of()
     begin, processor = time.perf_counter(), time.process_time()
     found = retrieve(asked)
-    seconds, cpu_seconds, peak_mb = time.perf_counter() - begin, time.process_time() - processor, _peak_mb()
+    seconds, cpu_seconds, peak_mb = time.perf_counter() - begin, time.process_time() - processor, peak_mb_of()
     frame = found.to_pandas() if isinstance(found, pa.Table) else found
     names = ["flight_id", *(name.replace(":", "__") for name in references())]
     digest = content_digest(frame[names])
     taken = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak_mb, "before_mb": before}
     print(json.dumps({**taken, "rows": len(frame), "digest": digest}))
-
-
-def _peak_mb() -> float:
-    """Largest resident set of this program. What ``getrusage`` tells begins with that of the parent."""
-    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return int(told["VmHWM"].split()[0]) / 1024
 
 
 if __name__ == "__main__":

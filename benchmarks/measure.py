@@ -1,7 +1,7 @@
 """Measuring one command as a whole process: wall time, processor time, peak memory.
 
-Here: ``measured`` and ``rounds``. Belongs here: anything about taking a figure. Does not: comparing figures
-(``benchmarks.report``).
+Here: ``measured``, ``rounds``, ``peak_mb_of``. Belongs here: anything about taking a figure. Does not: comparing
+figures (``benchmarks.report``).
 """
 
 import json
@@ -66,7 +66,7 @@ def _wait(process: "subprocess.Popen[bytes]", limit_s: float | None) -> tuple[bo
     """Wait without reaping, so that ``wait4`` can tell the usage; (False when the limit ended it, its peak in MB)."""
     end, peak_mb = None if limit_s is None else time.monotonic() + limit_s, 0.0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        peak_mb = max(peak_mb, _peak_mb(process.pid))
+        peak_mb = max(peak_mb, peak_mb_of(str(process.pid)))
         if end is not None and time.monotonic() > end:
             process.kill()
             return False, peak_mb
@@ -74,8 +74,8 @@ def _wait(process: "subprocess.Popen[bytes]", limit_s: float | None) -> tuple[bo
     return True, peak_mb
 
 
-def _peak_mb(pid: int) -> float:
-    """The kernel's high-water mark of a process; ``ru_maxrss`` would count what the forking parent held too."""
+def peak_mb_of(pid: str = "self") -> float:
+    """The kernel's high-water mark of a process, in MB; ``ru_maxrss`` would count what the forking parent held too."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from mlops_assets.adapters.delta_scan import known_columns, query
 from mlops_assets.adapters.delta_upkeep import LOG
 from mlops_assets.adapters.frames import DAY, arrow_schema, by_day, fit, settled
 
@@ -109,16 +110,12 @@ def rows_of(
     days: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The rows from first to last day, or of exactly those days, ordered by day and as written."""
-    from pyarrow.parquet import filters_to_expression
-
-    bounds = [(DAY, sign, day) for sign, day in ((">=", first_day), ("<=", last_day)) if day]
-    bounds += [] if days is None else [(DAY, "in", list(days))]
     daily = delta.metadata().partition_columns
-    wanted = None if columns is None else list(dict.fromkeys([*columns, *daily]))
-    # Without the predicate every file of the table is looked at: 0.1 s a year for one day, instead of 8 ms.
-    dataset = delta.to_pyarrow_dataset(file_pruning_predicate=bounds if daily and bounds else None)
-    found = dataset.to_table(columns=wanted, filter=filters_to_expression(bounds) if bounds else None)
-    frame = settled(found.to_pandas())
+    bounds = [f"{DAY} {sign} '{day}'" for sign, day in ((">=", first_day), ("<=", last_day)) if day]
+    bounds += [] if days is None else [days_where(days)]
+    wanted = known_columns(delta) if columns is None else list(dict.fromkeys([*columns, *daily]))
+    # Text, whole numbers and so on come out of a table in the types that it took in: nothing is left to settle.
+    frame = query(delta, wanted, bounds, in_order=True).to_pandas()
     if daily:
         frame = by_day(frame)
     return frame if columns is None else frame[list(columns)]

@@ -82,7 +82,9 @@ def end(record: Record, marks: Sequence[str]) -> bool:
     process = find(record)
     if process is None:
         return False
-    line = " ".join(command_line(process))
+    line = " ".join(_told_line(process))
+    if not _runs(process):
+        return False
     if not all(mark in line for mark in marks):
         raise PermissionError(f"process {record.pid} is not ours and was left alone: {line}")
     family = process.children(recursive=True)
@@ -170,6 +172,14 @@ def program_of(command: Sequence[str]) -> str:
     if words and words[0].startswith("python"):
         words = words[2:] if words[1:2] == ["-m"] else words[1:]
     return words[0] if words else ""
+
+
+def _told_line(process: "psutil.Process") -> list[str]:
+    """Its command line. The kernel tells none for a moment while a process begins or ends."""
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while not (line := command_line(process)) and _runs(process) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return line
 
 
 def command_line(process: "psutil.Process") -> list[str]:

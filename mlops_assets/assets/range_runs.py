@@ -30,8 +30,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from mlops_assets.assets.partitions import days_of
 from mlops_assets.contracts import TableVersion
 
-BLOCK_DAYS = 92
-"""A quarter: a year of flights at once takes 900 MB, and memory must not grow with the range."""
+BLOCK_DAYS = 183
+"""Half a year: a year of flights at once takes 900 MB, and memory must not grow with the range."""
 
 
 Recorded = Iterator[dg.AssetMaterialization | dg.MaterializeResult]

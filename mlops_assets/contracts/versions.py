@@ -33,9 +33,9 @@ class TableVersion:
     last_day: str | None = None
     rows: int | None = None
     digest: str | None = None
-    """SHA-256 of the rows, independent of file layout; None where nobody computed it."""
+    """SHA-256 of the rows of a table without days, independent of file layout; None where nobody computed it."""
     day_digests: Mapping[str, str] = field(default_factory=dict)
-    """The same of each day's rows, for every day that was written (one without rows too); empty without days."""
+    """The SHA-256 of each day's rows, for every day that was written (one without rows too); empty without days."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,9 +78,10 @@ def hours_in(day: str) -> int:
     return int((begin + pd.DateOffset(days=1) - begin) / pd.Timedelta(hours=1))
 
 
-def airports_without_schedule(flights: pd.DataFrame, day: str) -> list[str]:
-    """The airports of departure of which the day's schedule holds no flight (171 at least on each day of 2013)."""
-    return sorted(set(ORIGINS) - set(flights.loc[flights["day"] == day, "origin"]))
+def airports_without_schedule(flights: pd.DataFrame, days: Sequence[str]) -> dict[str, list[str]]:
+    """Day -> the airports of departure of which its schedule holds no flight (171 at least on each day of 2013)."""
+    counts = _counts(flights["day"], flights["origin"])
+    return {day: sorted(origin for origin, rows in _of(counts, day).items() if not rows) for day in days}
 
 
 def strange_flights(flights: pd.DataFrame, references: References) -> pd.Series:

@@ -1,6 +1,6 @@
 """Naming rows by their content: one digest for a frame, and one for each of its days.
 
-Here: ``content_digest``, ``content_digests``, both at once. Belongs here: what makes two sets of rows the same.
+Here: ``content_digest``, ``content_digests``. Belongs here: what makes two sets of rows the same.
 Does not: digests of files (``ml.bundles``), where a digest is kept (``contracts.TableVersion``).
 
 A digest is the same for the same rows in any order, file layout, column order or process. Numbers are compared as
@@ -31,12 +31,6 @@ def content_digests(frame: pd.DataFrame, by: str = "day") -> Mapping[str, str]:
     Values are in order; a value without rows is not among them. Raises TypeError as ``content_digest`` does.
     """
     return _words(frame).parts(frame[by])
-
-
-def whole_and_daily_digests(frame: pd.DataFrame) -> tuple[str, Mapping[str, str]]:
-    """``content_digest`` and ``content_digests`` by day together: looking at the values costs more than hashing."""
-    words = _words(frame)
-    return words.whole(), words.parts(frame["day"])
 
 
 @dataclass(frozen=True)

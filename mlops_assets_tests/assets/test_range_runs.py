@@ -5,13 +5,20 @@ from collections.abc import Mapping
 import dagster as dg
 import pytest
 
+from mlops_assets.assets import range_runs
 from mlops_assets.assets.partitions import days_of, span
-from mlops_assets.assets.range_runs import BLOCK_DAYS, Day, Recorded, recorded
+from mlops_assets.assets.range_runs import Day, Recorded, recorded
 from mlops_assets.automation.feed import RANGE_END, RANGE_START
 
-FIRST, LAST = "2013-01-01", "2013-07-31"
+FIRST, LAST = "2013-01-01", "2013-01-31"
+BLOCK_DAYS = 12
 DAYS = span(FIRST, LAST)
 CALENDAR = dg.DailyPartitionsDefinition("2013-01-01", end_date="2014-01-01")
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(range_runs, "BLOCK_DAYS", BLOCK_DAYS)
 
 
 class Chain:

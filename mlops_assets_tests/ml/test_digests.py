@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.ml.datasets import check
-from mlops_assets.ml.digests import content_digest, content_digests, whole_and_daily_digests
+from mlops_assets.ml.digests import content_digest, content_digests
 from mlops_assets_tests.ml.made_days import REFERENCES, raw_flights
 
 DAY = "2013-04-02"
@@ -40,7 +40,6 @@ def test_the_digest_of_a_day_is_that_of_its_rows(seed: int) -> None:
     found = content_digests(frame)
     assert list(found) == sorted(set(days))
     assert found == {day: content_digest(frame[frame["day"] == day]) for day in found}
-    assert whole_and_daily_digests(frame) == (content_digest(frame), found)
 
 
 def test_a_frame_without_rows_has_no_days() -> None:

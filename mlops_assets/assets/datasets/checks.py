@@ -62,7 +62,7 @@ def _schedule(address: Mapping[str, str]) -> Judge:
         columns = ["day", "flight_id", "origin", "dest", "carrier"]
         flights = tables.read(address["flights"], days[0], days[-1], columns=columns)
         strange = _by_day(flights, completeness.strange_flights(flights, source.references()), days)
-        silent = {day: completeness.airports_without_schedule(flights, day) for day in days}
+        silent = completeness.airports_without_schedule(flights, days)
         return {
             day: dg.AssetCheckResult(
                 passed=not strange[day] and not silent[day],
