@@ -1,8 +1,8 @@
 """The embedded services of one machine: the registry (an MLflow server) and the model server, started when missing.
 
 Here: what they are, ``ensure_services``, ``stop_services``, ``services_status``, ``refuse_anothers``, and the watcher
-that ends them with their owner. Belongs here: processes that the project starts for a laptop. Does not: what they do; services that
-somebody else runs (set MLOPS_START_SERVICES=0 and their addresses).
+that ends them with their owner. Belongs here: processes that the project starts for a laptop. Does not: what they do;
+services that somebody else runs (set MLOPS_START_SERVICES=0 and their addresses).
 
 Everything lies under ``<state>/services``: one record and one log for each process, one file for each owner.
 """
