@@ -57,6 +57,7 @@ def test_a_logistic_model_goes_through_gates_card_reference_and_registry_by_the_
     assert "LightGBM" not in card
 
 
+@pytest.mark.integration
 def test_old_files_of_another_family_do_not_enter_the_bundle(lived, tmp_path):
     """The first training of that day left a model.txt in the same folder."""
     train(lived, family="logistic")
@@ -72,6 +73,7 @@ def test_an_unknown_family_fails_before_anything_is_fitted(lived):
     assert "no model family named 'prophet': choose one of lightgbm, logistic" in why(run)
 
 
+@pytest.mark.integration
 def test_the_knobs_of_a_run_stand_in_the_manifest_and_decide_the_model(lived):
     run = train(lived, params={"num_leaves": 5.0, "lambda_l2": 2.5}, validation_days=4, calibration="platt", rounds=20)
     assert run.success, why(run)
@@ -94,6 +96,7 @@ def test_without_a_switch_nothing_is_searched(life):
     assert "no search" in metadata["found"]
 
 
+@pytest.mark.integration
 def test_a_search_is_an_artifact_and_its_finding_goes_into_model_and_manifest(lived):
     run = train(lived, {"trials": 10, "folds": 2, "family": "logistic"}, family="logistic")
     assert run.success, why(run)
