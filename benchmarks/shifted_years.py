@@ -3,15 +3,17 @@
 Here: ``land_years`` and ``YearsLanded``. Belongs here: making more data out of the real data. Does not: measuring.
 
 Day and month stay, the year is replaced; 29 February repeats the 28th. The source's UTC hour is worked out anew from
-the local clock, because the clocks change on other days.
+the local clock, because the clocks change on other days; the weather of such a day is that of a day with as many hours.
 """
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from mlops_assets.adapters.source import LandedSource, NycFlights, RawDay, Source
+from mlops_assets.ml.completeness import hours_in
 from mlops_assets.ml.schedules import HOME_ZONE
 
 FIRST_YEAR = 2013
@@ -44,22 +46,47 @@ def land_years(root: Path, last: int) -> LandedSource:
     real, landed = NycFlights(), LandedSource(root, YearsLanded())
     for day in days_of_years(FIRST_YEAR, last):
         if not (root / day).exists():
-            landed.land(day, _shifted(real.day(_model_of(day)), int(day[:4])))
+            raw = _shifted(real.day(_model_of(day)), day)
+            landed.land(day, replace(raw, weather=_weather(real, day)))
     return landed
+
+
+def _weather(real: NycFlights, day: str) -> pd.DataFrame:
+    """Of the same day of the real year, or, when that one has another number of hours, of one that has as many."""
+    model = _model_of(day)
+    if hours_in(model) != hours_in(day):
+        model = {23: "2013-03-10", 24: model[:8] + f"{int(model[8:]) - 1:02}", 25: "2013-11-03"}[hours_in(day)]
+    frame, (year, month, number) = real.part("weather", model), map(int, day.split("-"))
+    later = _midnight(day) - _midnight(model)
+    instants = pd.to_datetime(frame["time_hour"], utc=True) + later
+    return frame.assign(
+        year=year,
+        month=month,
+        day=number,
+        time_hour=instants.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+def _midnight(day: str) -> pd.Timestamp:
+    return pd.Timestamp(day, tz=HOME_ZONE).tz_convert("UTC")
 
 
 def _model_of(day: str) -> str:
     return f"{FIRST_YEAR}-02-28" if day[5:] == "02-29" else f"{FIRST_YEAR}{day[4:]}"
 
 
-def _shifted(raw: RawDay, year: int) -> RawDay:
+def _shifted(raw: RawDay, day: str) -> RawDay:
     frames = {}
-    for name in RawDay.__dataclass_fields__:
+    later = dt.date.fromisoformat(day) - dt.date.fromisoformat(_model_of(day))
+    for name in ("flights", "arrivals"):
         frame = getattr(raw, name)
-        # A landing on 1 January belongs to a departure of the year before.
-        frame = frame.assign(year=frame["year"] + year - FIRST_YEAR)
+        dates = pd.to_datetime(frame[["year", "month", "day"]]) + later
+        if day.endswith("02-29") and name == "arrivals":
+            # Late landings of the 27th would be the second ones of flights of the 28th.
+            frame, dates = frame[dates == day], dates[dates == day]
+        frame = frame.assign(year=dates.dt.year, month=dates.dt.month, day=dates.dt.day)
         frames[name] = frame.assign(time_hour=_hours(frame)) if "time_hour" in frame else frame
-    return RawDay(**frames)
+    return replace(raw, **frames)
 
 
 def _hours(frame: pd.DataFrame) -> pd.Series:
