@@ -35,7 +35,7 @@ class RegistryUnavailable(ConnectionError):
     def __init__(self, address: str, cause: object) -> None:
         super().__init__(
             f"the model registry at {address} does not answer ({cause}). Start it with `mlops up`, or set "
-            "MLOPS_REGISTRY_URI to the address of a running MLflow server."
+            "MLOPS_REGISTRY_URI (of production: MLOPS_PRODUCTION_URI) to the address of a running MLflow server."
         )
 
 

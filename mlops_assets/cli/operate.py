@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from mlops_assets.adapters.deployment import Deployment
     from mlops_assets.adapters.releases import Cause
 
-BY = click.option("--by", required=True, help="Your name, for the record.")
-REASON = click.option("--reason", required=True, help="Why, for the record.")
+
+def words(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
+    """A text for the record: some words, in one line. Anything else could stand there as a line of its own."""
+    if given is None:
+        return None
+    if not given.strip() or not given.isprintable():
+        raise click.BadParameter("must be some words in one line: it stands in the history for good.")
+    return given.strip()
+
+
+BY = click.option("--by", required=True, callback=words, help="Your name, for the record.")
+REASON = click.option("--reason", required=True, callback=words, help="Why, for the record.")
 DAY = click.option(
     "--day",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -71,20 +81,42 @@ def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | 
     share = find_use_case(model).release.canary_basis_points if arm is Arm.CANARY else 0
     digest = here.registry.version(model, version).digest
     line = here.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
-    here.endpoint.nudge()
+    if not line.event_id.startswith(cause.id):
+        raise click.ClickException(f"version {version} is {arm} already, since {line.day}: {line.by}: {line.reason}")
+    _nudge(here)
     return line
 
 
+def _nudge(here: "Deployment") -> None:
+    """What is recorded stays so without a server: it follows the registry when it is back."""
+    from mlops_assets.adapters.endpoint import EndpointDown
+
+    try:
+        here.endpoint.nudge()
+    except EndpointDown as error:
+        click.echo(f"Recorded, but nobody answers with it yet: {error}", err=True)
+
+
 def cause_of(what: str, here: "Deployment", model: str, by: str, reason: str, day: str | None) -> "Cause":
-    """An operator's move, made now, on the day given or the last that landed; the history tells it."""
+    """An operator's move, made now, on the day given or the last that landed; the history tells it.
+
+    Raises click.BadParameter for a day that has not landed, or one before the newest move: the days since then would
+    get another champion than they had.
+    """
     from mlops_assets.adapters.releases import Cause
 
     domain = find_use_case(model).domain
+    # Production may have no data of its own: there the newest version's knowledge is the latest day.
     landed = here.tables.days(f"{domain.name}/datasets/flights")
+    known = landed or sorted(version.cutoff_day for version in here.registry.versions(model)) or [domain.first_day]
+    moved = max((t.day for t in here.promotions.all(model) if t.from_arm or t.to_arm), default=domain.first_day)
+    last = max(known[-1], moved)
+    if day and day > last:
+        raise click.BadParameter(f"{day} has not landed; the last day is {last}.", param_hint="--day")
+    if day and day < moved:
+        raise click.BadParameter(f"{day} lies before the newest move, on {moved}.", param_hint="--day")
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-    if day and not domain.first_day <= day <= (domain.last_day or day):
-        raise click.BadParameter(f"{day} is outside the calendar, {domain.first_day} to {domain.last_day}.")
-    day = day or (landed[-1] if landed else domain.first_day)
+    day = day or last
     return Cause(id=f"operator/{what}/{now}", day=day, by=f"operator:{by}", reason=reason)
 
 

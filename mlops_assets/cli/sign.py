@@ -10,7 +10,7 @@ import click
 
 from mlops_assets.cli.deployment import deployment
 from mlops_assets.cli.look import MODEL
-from mlops_assets.cli.operate import BY, DAY, REASON, cause_of
+from mlops_assets.cli.operate import BY, DAY, REASON, cause_of, words
 from mlops_assets.use_cases import use_case as find_use_case
 
 
@@ -20,7 +20,7 @@ from mlops_assets.use_cases import use_case as find_use_case
 @BY
 @REASON
 @DAY
-@click.option("--role", help="The role in which you sign, as the use case names it (team:operations).")
+@click.option("--role", callback=words, help="The role in which you sign, as the use case names it (team:operations).")
 def sign_off(version: int, model: str, by: str, reason: str, day: str | None, role: str | None) -> None:
     """Sign VERSION: without the sign-offs that the use case asks for it never becomes champion by itself."""
     from mlops_assets.ml.sign_offs import SIGNED_AS, SIGNED_OFF, missing_sign_offs, signed_as
@@ -32,4 +32,5 @@ def sign_off(version: int, model: str, by: str, reason: str, day: str | None, ro
     line = here.releases.announce(model, version, digest, cause=cause, kind=SIGNED_OFF)
     missing = missing_sign_offs(required, here.promotions.all(model), version, digest)
     click.echo(f"{line.day}  version {version}  signed off by {by} as {evidence[SIGNED_AS]}  {digest}")
-    click.echo(f"still missing: {', '.join(missing)}" if missing else "nobody is missing: its next verdict moves it on")
+    done = "nobody is missing" if required else "the use case asks nobody to sign"
+    click.echo(f"still missing: {', '.join(missing)}" if missing else done)

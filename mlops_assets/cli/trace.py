@@ -27,12 +27,13 @@ def history(model: str, champions: bool, moment: str | None, as_json: bool) -> N
     from mlops_assets.ml.tenures import as_of, tenures
 
     lines = deployment().promotions.all(model)
-    if moment:
+    if moment is not None:
         try:
-            lines = as_of(lines, moment)
+            then = [stay.from_at for stay in tenures(as_of(lines, moment))[-1:] if stay.until_at is None]
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--at") from error
-        stays = [stay for stay in tenures(lines)[-1:] if stay.until_at is None]
+        # As all lines tell it: what ended it may have come later.
+        stays = [stay for stay in tenures(lines) if stay.from_at in then]
         if not stays:
             raise click.ClickException(f"{model} had no champion at {moment}")
     elif champions:
@@ -49,7 +50,8 @@ def _print_lines(lines: Sequence[Transition], as_json: bool) -> None:
         return
     for line in lines:
         move = f"{line.from_arm or '-'} -> {line.to_arm or '-'}"
-        click.echo(f"{line.day}  v{line.version:<3} {line.kind:<12} {move:<22} {line.by}: {line.reason}")
+        told = " ".join(f"{line.by}: {line.reason}".split())
+        click.echo(f"{line.day}  v{line.version:<3} {line.kind:<12} {move:<22} {told}")
 
 
 def _stay_text(stay) -> str:

@@ -27,6 +27,8 @@ def signed_as(required: Sequence[str], person: str, role: str | None = None) -> 
 
     Raises NotAskedToSign, which lists who is asked.
     """
+    if role and not required:
+        raise NotAskedToSign("the use case asks no role to sign (Release.sign_off is empty); sign without --role")
     entry = role or person
     if required and entry not in required:
         how = " (a role is named with --role)" if any(":" in asked for asked in required) else ""

@@ -5,7 +5,7 @@ lines alone. Does not: keeping them (``adapters.promotions``), deciding the next
 """
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,12 +69,15 @@ def as_of(lines: Iterable[Transition], moment: str) -> list[Transition]:
     if not _is_day(moment):
         until = as_instant(moment)
         return [line for line in lines if line.at <= until]
-    counted, effective = [], ""
+    return [line for line, day in _on_their_days(lines) if day <= moment]
+
+
+def _on_their_days(lines: Iterable[Transition]) -> Iterator[tuple[Transition, str]]:
+    """Every line with the day of the calendar on which it takes effect."""
+    effective = ""
     for line in lines:
         effective = max(effective, line.day) if line.from_arm or line.to_arm else effective
-        if max(line.day, effective) <= moment:
-            counted.append(line)
-    return counted
+        yield line, max(line.day, effective)
 
 
 def tenures(lines: Sequence[Transition], arm: Arm = Arm.CHAMPION) -> list[Tenure]:
@@ -85,17 +88,29 @@ def tenures(lines: Sequence[Transition], arm: Arm = Arm.CHAMPION) -> list[Tenure
     """
     stays: list[Tenure] = []
     held: Transition | None = None
-    for position, line in enumerate(lines):
+    for position, (line, day) in enumerate(_on_their_days(lines)):
         present = holders(lines[: position + 1]).get(arm)
         if present is held:
             stays = _with_the_reason(stays, line, arm)
             continue
         if held is not None:
-            stays[-1] = _ended(stays[-1], line)
+            stays[-1] = _ended(stays[-1], line, day)
         if present is not None:
-            stays.append(_begun(present, arm))
+            stays.append(_begun(present, arm, day))
         held = present
     return stays
+
+
+def unproven(lines: Sequence[Transition], version: int) -> str | None:
+    """Why a version has not proven itself here, None when it has: champion by its own evidence, and not taken back."""
+    own = [line for line in lines if line.version == version]
+    if taken := next((line for line in reversed(own) if line.kind in ("rolled_back", "refused")), None):
+        since = own[own.index(taken) :]
+        if not any(line.to_arm == Arm.CHAMPION for line in since):
+            return f"it was {taken.kind.replace('_', ' ')} on {taken.day}: {taken.reason}"
+    if not any(line.to_arm == Arm.CHAMPION and line.kind != "override" for line in own):
+        return "it never became champion by its own evidence"
+    return None
 
 
 def as_instant(text: str) -> str:
@@ -118,12 +133,12 @@ def _is_day(moment: str) -> bool:
         return False
 
 
-def _begun(line: Transition, arm: Arm) -> Tenure:
+def _begun(line: Transition, arm: Arm, day: str) -> Tenure:
     return Tenure(
         arm=arm,
         version=line.version,
         digest=line.digest,
-        from_day=line.day,
+        from_day=day,
         from_at=line.at,
         kind=line.kind,
         by=line.by,
@@ -132,9 +147,9 @@ def _begun(line: Transition, arm: Arm) -> Tenure:
     )
 
 
-def _ended(stay: Tenure, line: Transition) -> Tenure:
+def _ended(stay: Tenure, line: Transition, day: str) -> Tenure:
     left = line.version == stay.version
-    return _replaced(stay, until_day=line.day, until_at=line.at, ended_as=line.kind if left else "replaced", by=line.by)
+    return _replaced(stay, until_day=day, until_at=line.at, ended_as=line.kind if left else "replaced", by=line.by)
 
 
 def _with_the_reason(stays: list[Tenure], line: Transition, arm: Arm) -> list[Tenure]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from mlops_assets.adapters.registry import SIGNATURE_TAG
 from mlops_assets.adapters.signatures import PRIVATE_KEY, PUBLIC_KEY, Signatures, create_keys
 from mlops_assets_tests.cli.conftest import deployment_of, settings_of, typed_into
+from mlops_assets_tests.conftest import FIRST, enthrone
 
 MODEL = "arrival_delay"
 WHO = ("--by", "ann", "--reason", "passed in staging")
@@ -48,6 +49,19 @@ def test_transfer_hands_the_exact_bytes_over_and_says_so_on_record(lived, tmp_pa
     assert lived.production.version(MODEL, 1).digest == digest
     line = lived.promotions.all(MODEL)[-1]
     assert (line.kind, line.by, line.evidence["digest"]) == ("transferred", "operator:ann", digest)
+
+
+def test_only_what_proved_itself_here_goes_to_production_unless_forced(lived, tmp_path: Path):
+    enthrone(lived, FIRST)
+    mlops = typed_into(deployment_of(lived, settings_of(tmp_path)))
+    assert mlops("rollback", *WHO).exit_code == 0
+    refused = mlops("transfer", 2, *WHO)
+    assert refused.exit_code == 1
+    assert "it was rolled back on" in refused.stderr
+    assert not [line for line in lived.promotions.all(MODEL) if line.kind == "transferred"]
+    assert mlops("transfer", 2, "--force", *WHO).exit_code == 0
+    (line,) = [line for line in lived.promotions.all(MODEL) if line.kind == "transferred"]
+    assert line.evidence["forced_past"].startswith("it was rolled back on")
 
 
 def test_transfer_of_another_digest_is_refused(lived, acts):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mlops_assets.assets.partitions import shift
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets_tests.cli.conftest import deployment_of, settings_of, typed_into
@@ -65,6 +66,36 @@ def test_no_move_is_recorded_on_a_day_that_is_not_on_the_calendar(acts, lived, d
         result = acts(*command, *WHO, "--day", day)
         assert result.exit_code == 2
         assert day in result.stderr
+    assert lived.promotions.all(MODEL) == before
+
+
+def test_a_move_is_made_on_a_day_that_landed_and_after_the_last_move(acts, lived):
+    assert acts("promote", another(lived).version, *WHO).exit_code == 0
+    before = lived.promotions.all(MODEL)
+    moved = before[-1].day
+    late = acts("rollback", *WHO, "--day", shift(LIVE[-1], 200))
+    assert late.exit_code == 2
+    assert "has not landed; the last day is" in late.stderr
+    early = acts("rollback", *WHO, "--day", shift(moved, -1))
+    assert early.exit_code == 2
+    assert f"before the newest move, on {moved}" in early.stderr
+    assert lived.promotions.all(MODEL) == before
+
+
+@pytest.mark.parametrize("text", ["", "  ", "ok\n2013-05-13  v2   signed_off  operator:ceo: approved", "a\x1b[2Kb"])
+def test_name_and_reason_are_words_in_one_line(acts, lived, text):
+    before = lived.promotions.all(MODEL)
+    for command in (("promote", 1), ("override", 1), ("rollback",), ("sign-off", 1), ("transfer", 1)):
+        for half in (("--by", text, "--reason", "why"), ("--by", "ann", "--reason", text)):
+            assert acts(*command, *half).exit_code == 2
+    assert lived.promotions.all(MODEL) == before
+
+
+def test_a_version_that_holds_the_arm_already_is_not_said_to_have_moved(acts, lived):
+    before = lived.promotions.all(MODEL)
+    again = acts("promote", 1, *WHO)
+    assert again.exit_code == 1
+    assert "version 1 is champion already, since" in again.stderr
     assert lived.promotions.all(MODEL) == before
 
 

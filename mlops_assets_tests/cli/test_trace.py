@@ -47,11 +47,18 @@ def test_the_champion_at_a_day_is_a_query(ask, moment: str, version: int) -> Non
     assert stay["version"] == version
 
 
+def test_a_stay_that_has_ended_since_says_so(ask) -> None:
+    assert (
+        "version 2  2013-04-10 to 2013-04-20 (rolled_back by operator:ann)" in ask("history", "--at", "2013-04-12")[1]
+    )
+
+
 def test_before_the_first_champion_there_was_none(ask) -> None:
     assert ask("history", "--at", "2013-03-01") == (1, "Error: arrival_delay had no champion at 2013-03-01\n")
 
 
-def test_a_moment_that_is_none_is_refused(ask) -> None:
-    code, text = ask("history", "--at", "soon")
+@pytest.mark.parametrize("moment", ["soon", "", "2013-02-30"])
+def test_a_moment_that_is_none_is_refused(ask, moment: str) -> None:
+    code, text = ask("history", "--at", moment)
     assert code == 2
     assert "neither a day like 2013-05-02 nor an instant" in text

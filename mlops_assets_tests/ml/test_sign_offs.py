@@ -55,6 +55,8 @@ def test_only_who_is_asked_can_sign() -> None:
     with pytest.raises(NotAskedToSign, match="asked are ann, team:operations"):
         signed_as(REQUIRED, "bob")
     assert signed_as((), "bob") == "bob"
+    with pytest.raises(NotAskedToSign, match="without --role"):
+        signed_as((), "bob", "team:operations")
 
 
 def test_production_gets_nothing_that_somebody_has_not_signed() -> None:

@@ -1,7 +1,7 @@
 """A history is read as stays in an arm: who, from when to when, and what ended each."""
 
 from mlops_assets.contracts import Arm
-from mlops_assets.ml.tenures import tenures
+from mlops_assets.ml.tenures import tenures, unproven
 from mlops_assets_tests.adapters.test_promotions import line
 
 CHANGE = [
@@ -33,6 +33,22 @@ def test_another_arm_has_stays_of_its_own() -> None:
         "2013-04-10",
         "promoted",
     )
+
+
+def test_a_move_that_was_dated_back_begins_no_stay_before_the_one_it_ends() -> None:
+    back = line("3", 3, "override", (None, "champion"), at="2026-01-01T00:00:08Z", day="2013-03-01")
+    told = [(t.version, t.from_day, t.until_day) for t in tenures([*CHANGE, back])]
+    assert told[-2:] == [(1, "2013-04-20", "2013-04-20"), (3, "2013-04-20", None)]
+
+
+def test_who_has_proven_itself_is_told_by_the_lines() -> None:
+    forced = line("3", 3, "override", (None, "champion"), at="2026-01-01T00:00:08Z", day="2013-04-21")
+    again = line("2b", 2, "promoted", (None, "champion"), at="2026-01-01T00:00:09Z", day="2013-04-22")
+    assert unproven(CHANGE, 1) is None
+    assert unproven(CHANGE, 2) == "it was rolled back on 2013-04-20: because"
+    assert unproven([*CHANGE, forced], 3) == "it never became champion by its own evidence"
+    assert unproven(CHANGE, 4) == "it never became champion by its own evidence"
+    assert unproven([*CHANGE, forced, again], 2) is None
 
 
 def test_an_arm_that_is_left_empty_ends_the_stay() -> None:
