@@ -193,8 +193,11 @@ def _start_watcher(settings: Settings) -> None:
 
 
 def refuse_anothers(settings: Settings) -> None:
-    """Raise ServiceFailed when a service at this deployment's addresses was started for another state folder."""
-    for service in embedded_services(settings):
+    """Raise ServiceFailed when a service at this deployment's addresses was started for another state folder.
+
+    Services that are somebody else's business (MLOPS_START_SERVICES=0) may be shared, and are never refused.
+    """
+    for service in embedded_services(settings) if settings.start_services else ():
         _refuse_anothers(settings, service)
 
 
