@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -150,8 +151,10 @@ def test_up_from_a_script_s_background_is_the_only_one_and_ends_on_sigterm(tmp_p
         told, _ = mlops("status", env=env).communicate(timeout=60)
         assert "not started by `mlops up`" in told
     finally:
-        first.kill()
-        first.wait()
+        if first.poll() is None:
+            # Dagster's children outlive it when it is killed.
+            for process in (*psutil.Process(first.pid).children(recursive=True), first):
+                process.kill()
 
 
 def _answers(env: dict[str, str]) -> bool:
