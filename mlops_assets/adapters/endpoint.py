@@ -197,9 +197,10 @@ class MemoryEndpoint(Endpoint):
             self._held.pop((model, arm), None)
             if wanted:
                 self._held[model, arm] = wanted
-        return self._told(model, int(told.tags.get(CANARY_SHARE_TAG) or 0), tuple(problems))
+        ready = Arm.CHAMPION not in told.aliases or (model, Arm.CHAMPION) in self._held
+        return self._told(model, int(told.tags.get(CANARY_SHARE_TAG) or 0), ready, tuple(problems))
 
-    def _told(self, model: str, share: int, problems: tuple[str, ...]) -> ServerStatus:
+    def _told(self, model: str, share: int, ready: bool, problems: tuple[str, ...]) -> ServerStatus:
         held = {arm: self._held[model, arm] for arm in Arm if (model, arm) in self._held}
         canary = share if {Arm.CHAMPION, Arm.CANARY} <= held.keys() else 0
         points = {Arm.CHAMPION: 10_000 - canary, Arm.CANARY: canary, Arm.SHADOW: 0}
@@ -207,7 +208,7 @@ class MemoryEndpoint(Endpoint):
             ArmStatus(arm=str(a), version=v.version, digest=v.digest, basis_points=points[a], loaded_at=v.created_at)
             for a, v in held.items()
         )
-        return ServerStatus(model=model, ready=True, arms=arms, problems=problems)
+        return ServerStatus(model=model, ready=ready, arms=arms, problems=problems)
 
     def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
         """See Endpoint. The champion answers everything: this twin splits no traffic, and gives no reasons."""

@@ -26,6 +26,8 @@ GRACE_SECONDS = 12.0
 ORPHAN_SECONDS = 2.0
 """For what its leader left behind, before it is killed."""
 POLL_SECONDS = 0.05
+DAGSTER = ("dagster", "dg")
+"""Programs that run Dagster."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -128,6 +130,12 @@ def read_record(path: Path) -> Record | None:
         return msgspec.json.decode(path.read_bytes(), type=Record)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def running(path: Path) -> Record | None:
+    """The record in a file while its process runs, or None."""
+    record = read_record(path)
+    return record if record and find(record) else None
 
 
 def write_record(path: Path, record: Record) -> None:

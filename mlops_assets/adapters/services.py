@@ -30,7 +30,7 @@ WATCH_SECONDS = 1.0
 LOG_TAIL_LINES = 15
 KEPT = "kept"
 """Name of the owner that never goes: services that were started without one."""
-OWNERS = ("dagster", "dg", "mlops")
+OWNERS = (*processes.DAGSTER, "mlops")
 
 
 class ServiceFailed(RuntimeError):
@@ -148,7 +148,7 @@ def services_status(settings: Settings) -> list[ServiceStatus]:
         ServiceStatus(
             name=service.name,
             url=service.url,
-            pid=running.pid if (running := _running(_folder(settings) / f"{service.name}.json")) else None,
+            pid=running.pid if (running := processes.running(_folder(settings) / f"{service.name}.json")) else None,
             answers=answers(service),
             log=_log(settings, service),
         )
@@ -173,7 +173,7 @@ def owning_process() -> int:
 
 def _start(settings: Settings, service: Service) -> bool:
     record = _folder(settings) / f"{service.name}.json"
-    if _running(record):
+    if processes.running(record):
         return False
     if answers(service):
         _refuse_anothers(settings, service)
@@ -186,15 +186,18 @@ def _start(settings: Settings, service: Service) -> bool:
 
 def _start_watcher(settings: Settings) -> None:
     folder = _folder(settings)
-    ours = any(_running(folder / f"{service.name}.json") for service in embedded_services(settings))
-    if ours and _running(folder / "watcher.json") is None:
+    ours = any(processes.running(folder / f"{service.name}.json") for service in embedded_services(settings))
+    if ours and processes.running(folder / "watcher.json") is None:
         command = (*_environment(settings), sys.executable, "-m", "mlops_assets.adapters.services", "--watch")
         processes.write_record(folder / "watcher.json", processes.spawn(command, folder / "watcher.log", folder))
 
 
 def refuse_anothers(settings: Settings) -> None:
-    """Raise ServiceFailed when a service at this deployment's addresses was started for another state folder."""
-    for service in embedded_services(settings):
+    """Raise ServiceFailed when a service at this deployment's addresses was started for another state folder.
+
+    Services that are somebody else's business (MLOPS_START_SERVICES=0) may be shared, and are never refused.
+    """
+    for service in embedded_services(settings) if settings.start_services else ():
         _refuse_anothers(settings, service)
 
 
@@ -216,7 +219,7 @@ def _refuse_anothers(settings: Settings, service: Service) -> None:
 def _wait(settings: Settings, service: Service, deadline: float) -> None:
     record = _folder(settings) / f"{service.name}.json"
     while not answers(service):
-        if _running(record) is None:
+        if processes.running(record) is None:
             raise ServiceFailed(f"the {service.name} ended at its start:\n{_tail(_log(settings, service))}")
         if time.monotonic() > deadline:
             tail = _tail(_log(settings, service))
@@ -252,7 +255,7 @@ def _own(settings: Settings, pid: int | None) -> None:
 def _owned(settings: Settings) -> bool:
     """True while an owner runs; those that are gone are forgotten, or every run would leave a file."""
     owners = _folder(settings) / "owners"
-    gone = [file for file in owners.glob("*.json") if _running(file) is None]
+    gone = [file for file in owners.glob("*.json") if processes.running(file) is None]
     for file in gone:
         file.unlink(missing_ok=True)
     return (owners / KEPT).exists() or any(owners.glob("*.json"))
@@ -268,11 +271,6 @@ def watch(settings: Settings) -> None:
             if not _owned(settings):
                 _stop(settings)
                 return
-
-
-def _running(record: Path) -> processes.Record | None:
-    known = processes.read_record(record)
-    return known if known and processes.find(known) else None
 
 
 def _folder(settings: Settings) -> Path:

@@ -36,7 +36,7 @@ class Settings:
     endpoint_url: str = "http://127.0.0.1:8757"
     """MLOPS_ENDPOINT_URL: the model server."""
     ui_url: str = "http://127.0.0.1:3000"
-    """MLOPS_UI_URL: Dagster's web server, for links."""
+    """MLOPS_UI_URL: Dagster's web server, for links; host and port are where ``mlops up`` has it listen."""
     online_store: str = ""
     """MLOPS_ONLINE_STORE: ``redis://host:port/database`` for the features that are served; empty: SQLite."""
     sensor_seconds: int = 3
@@ -103,6 +103,11 @@ class Settings:
     def mlflow(self) -> Path:
         """Folder of the embedded MLflow server."""
         return self.state / "mlflow"
+
+    @property
+    def dagster(self) -> Path:
+        """Home of the Dagster instance."""
+        return self.state / "dagster"
 
     @property
     def dvc(self) -> Path:

@@ -31,6 +31,12 @@ class SignatureMissing(SignatureRefused):
     why = "unsigned"
 
 
+class KeyMissing(SignatureRefused):
+    """The file of a configured key does not exist: nothing can be said of any version."""
+
+    why = "key"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Signatures:
     """Signs with the private key and checks with the public one, each where it is configured."""
@@ -43,10 +49,11 @@ class Signatures:
     def sign(self, files: Mapping[str, bytes]) -> str | None:
         """The signature over these files as JSON text, or None without a private key.
 
-        Raises SignatureRefused when the key cannot be used.
+        Raises KeyMissing, and SignatureRefused when the key cannot be used.
         """
         if self.private_key is None:
             return None
+        _must_exist(self.private_key, "cannot sign with", "MLOPS_SIGNING_KEY")
         from model_signing import signing
 
         with _laid_out(files) as (folder, signature):
@@ -59,10 +66,11 @@ class Signatures:
     def check(self, files: Mapping[str, bytes], signature: str | None, what: str) -> None:
         """Refuse files that the holder of the private key did not sign; without a public key nothing is checked.
 
-        ``what`` names them in the error. Raises SignatureMissing, SignatureRefused.
+        ``what`` names them in the error. Raises KeyMissing, SignatureMissing, SignatureRefused.
         """
         if self.public_key is None:
             return
+        _must_exist(self.public_key, f"cannot check the signature of {what} with", "MLOPS_VERIFY_KEY")
         if not signature:
             raise SignatureMissing(
                 f"{what} is not signed, and only signed versions are trusted here: sign it with `mlops keys sign`"
@@ -111,6 +119,11 @@ def _laid_out(files: Mapping[str, bytes]) -> Iterator[tuple[Path, Path]]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         yield folder, Path(root) / "signature.json"
+
+
+def _must_exist(key: Path, cannot: str, variable: str) -> None:
+    if not key.is_file():
+        raise KeyMissing(f"{cannot} {key}: there is no such key file (set by {variable})")
 
 
 def _told(error: Exception) -> str:

@@ -49,6 +49,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     """What the adapters raise when a person has to do something."""
     from mlops_assets.adapters import (
         content_store,
+        dagster_process,
         endpoint,
         promotions,
         registry,
@@ -65,6 +66,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (
         content_store.ContentDamaged,
         content_store.ContentMissing,
+        dagster_process.DagsterRuns,
         endpoint.EndpointDown,
         endpoint.EndpointTimeout,
         promotions.HistoryMoved,

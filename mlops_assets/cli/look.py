@@ -28,11 +28,15 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @MODEL
 def status(model: str) -> None:
     """What runs, and what answers."""
+    from mlops_assets.adapters.dagster_process import running_dagster
     from mlops_assets.adapters.services import services_status
 
     here = deployment()
     for service in services_status(here.settings):
         click.echo(f"{service.name:<10} {service.url:<28} {'answers' if service.answers else 'silent'}")
+    dagster = running_dagster(here.settings)
+    told = f"runs as process {dagster.pid}" if dagster else "not started by `mlops up`"
+    click.echo(f"{'dagster':<10} {here.settings.state!s:<28} {told}")
     if not all(service.answers for service in services_status(here.settings)):
         raise SystemExit(1)
     server = here.endpoint.status(model)

@@ -4,27 +4,37 @@ Belongs here: processes for one machine. Does not: what they serve.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
+if TYPE_CHECKING:
+    from mlops_assets.adapters.settings import Settings
+
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
-def up(port: int) -> None:
+@click.option("--host", help="Host that Dagster's web UI listens on, when it is not the one of MLOPS_UI_URL.")
+@click.option("--port", type=int, help="Port of Dagster's web UI, when it is not the one of MLOPS_UI_URL.")
+def up(host: str | None, port: int | None) -> None:
     """Start everything: the registry, the model server, Dagster's UI and daemon. Ctrl-C ends all of it."""
+    from mlops_assets.adapters.dagster_process import claim_dagster
     from mlops_assets.adapters.services import ensure_services, services_status
     from mlops_assets.adapters.settings import ROOT, Settings
 
+    _heed_signals()
     settings = Settings.from_environment()
+    host, port, ui_url = web_server(settings, host, port)
+    claim_dagster(settings)
     ensure_services(settings, until_pid=os.getpid())
     for service in services_status(settings):
         click.echo(f"{service.name:<10} {service.url}")
-    click.echo(f"{'dagster':<10} http://127.0.0.1:{port}")
+    click.echo(f"{'dagster':<10} {ui_url}")
     # In place of this process: Ctrl-C and `kill` reach Dagster itself, and the services' owner keeps its pid.
-    home = _dagster_home(settings.state, ROOT / "dagster.yaml")
-    ui_url = f"http://127.0.0.1:{port}" if settings.ui_url == Settings.ui_url else settings.ui_url
+    home = _dagster_home(settings.dagster, ROOT / "dagster.yaml")
     # Threads that spin while they wait make a training ten times slower beside one busy process on two cores.
     told = (
         f"DAGSTER_HOME={home}",
@@ -32,14 +42,35 @@ def up(port: int) -> None:
         f"MLOPS_UI_URL={ui_url}",
         "OMP_WAIT_POLICY=passive",
     )
-    arguments = ("dev", "--workspace", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port))
+    arguments = ("dev", "--workspace", str(ROOT / "workspace.yaml"), "--host", host, "--port", str(port))
     os.chdir(home)
     os.execvp("env", ["env", *told, sys.executable, "-m", "dagster", *arguments])
 
 
-def _dagster_home(state: Path, shipped: Path) -> Path:
+def _heed_signals() -> None:
+    """End on SIGINT and SIGTERM: who starts a job in a script's background has it ignore them, and all it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def web_server(settings: "Settings", host: str | None = None, port: int | None = None) -> tuple[str, int, str]:
+    """Host and port for Dagster's web server to listen on, and the address for links to it.
+
+    The options win over MLOPS_UI_URL. Options beside an address that is not of this machine, or https, mean a proxy in
+    front: links keep its address.
+    """
+    from mlops_assets.adapters.services import LOOPBACK
+
+    told, default = urlsplit(settings.ui_url), urlsplit(type(settings).ui_url)
+    # Dagster's web server speaks no TLS: whoever says https has something in front of it.
+    listening = default if told.scheme == "https" else told
+    where = (host or listening.hostname or "127.0.0.1", port or listening.port or 80)
+    linked = told.scheme == "http" and told.hostname in LOOPBACK and (host or port)
+    return (*where, f"http://{where[0]}:{where[1]}" if linked else settings.ui_url)
+
+
+def _dagster_home(home: Path, shipped: Path) -> Path:
     """The home of this state's Dagster instance: the shipped configuration, with its storage in this state folder."""
-    home = state / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(shipped.read_text().replace("state/dagster", str(home)))
     return home

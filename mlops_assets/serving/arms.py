@@ -73,6 +73,8 @@ class ModelState:
     canary_basis_points: int = 0
     problems: tuple[str, ...] = ()
     refused: tuple[RefusedVersion, ...] = ()
+    champion_named: bool = False
+    """The registry names a champion, whether it can be served or not."""
 
     @cached_property
     def form(self) -> RequestForm:
@@ -95,6 +97,14 @@ class ModelState:
     def answers(self) -> bool:
         """True when a request gets a score: from the champion, or the declared fallback."""
         return Arm.CHAMPION in self.arms or self.facts.fallback_score is not None
+
+    @property
+    def ready(self) -> bool:
+        """True when requests get what they should: the champion's score, or the fallback's before there is a champion.
+
+        The fallback answers in place of a champion that is refused too, but then traffic belongs to another server.
+        """
+        return self.answers and (Arm.CHAMPION in self.arms or not self.champion_named)
 
     def basis_points(self, arm: Arm) -> int:
         """Share of the traffic that an arm answers, in 1/10,000."""

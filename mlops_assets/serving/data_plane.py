@@ -198,10 +198,10 @@ class DataPlane:
             for arm in ORDER
             if arm in state.arms
         )
-        return ServerStatus(model=model, ready=state.answers, arms=arms, problems=(*state.problems, *notes))
+        return ServerStatus(model=model, ready=state.ready, arms=arms, problems=(*state.problems, *notes))
 
     def ready(self) -> tuple[bool, list[str]]:
-        """Whether every model gets an answer, and every problem there is, also while it does."""
+        """Whether every model gets the answer it should, and every problem there is, also while it does."""
         reports = [self.status(model) for model in self._states]
         problems = {f"{r.model}: {p}": None for r in reports for p in r.problems if p not in self._notes.values()}
         waiting = [] if reports else ["the server does not know yet what to serve"]

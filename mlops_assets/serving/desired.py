@@ -26,7 +26,8 @@ class RefusedVersion(msgspec.Struct, frozen=True, kw_only=True):
     arm: str
     version: int
     why: str
-    """unsigned, signature (a wrong one), corrupt (a digest), load (it does not), unavailable (it cannot be fetched)."""
+    """unsigned, signature (a wrong one), key (its file is missing), corrupt (a digest), load (it does not),
+    unavailable (it cannot be fetched)."""
 
 
 class DesiredModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -109,7 +109,8 @@ class Follower:
                     arms[arm] = before.arms[arm]
         self._count_swaps(entry.facts.name, before, arms)
         told = (*entry.problems, *problems)
-        state = ModelState(entry.facts, arms, entry.canary_basis_points, told, entry.refused)
+        named = Arm.CHAMPION in entry.arms or any(known.arm == Arm.CHAMPION for known in entry.refused)
+        state = ModelState(entry.facts, arms, entry.canary_basis_points, told, entry.refused, named)
         state.warm_up()
         return state
 

@@ -123,7 +123,7 @@ class Reconciler:
             try:
                 arms[arm] = DesiredArm(version=number, digest=self._prepare(facts.name, number))
             except Exception as error:
-                problems.append(_problem(f"{arm} version {number} is not served", error))
+                problems.append(_problem(_not_served(arm, number, kept), error))
                 refused.append(RefusedVersion(arm=arm, version=number, why=_why(error)))
                 if arm is Arm.CHAMPION and arm in kept.arms:
                     arms[arm] = kept.arms[arm]
@@ -208,6 +208,17 @@ def _share(tag: str | None, problems: list[str]) -> int:
         return share
     problems.append(f"the tag {CANARY_SHARE_TAG} is {tag!r}, wanted 0 to {ALL}: the canary answers nobody")
     return 0
+
+
+def _not_served(arm: Arm, version: int, kept: DesiredModel) -> str:
+    """What a version that cannot be prepared means for the callers: who answers instead."""
+    held = kept.arms.get(arm) if arm is Arm.CHAMPION else None
+    if held and held.version == version:
+        return f"{arm} version {version} cannot be verified again (the copy that was verified before still answers)"
+    if held:
+        return f"{arm} version {version} is not served (version {held.version} still answers)"
+    fallback = arm is Arm.CHAMPION and kept.facts.fallback_score is not None
+    return f"{arm} version {version} is not served{' (only the fallback answers)' if fallback else ''}"
 
 
 def _why(error: Exception) -> str:

@@ -95,8 +95,10 @@ def test_a_registry_refuses_a_request_under_a_strangers_name(settings: Settings)
     assert httpx.get(path).status_code == 200
     assert httpx.get(path, headers={"Host": "stranger.example"}).status_code == 403
     other = dataclasses.replace(settings, state=settings.state.with_name("other"))
-    with pytest.raises(ServiceFailed, match=f"{settings.state}.*mlops stop"):
-        ensure_services(other)
+    for refused in (ensure_services, services.refuse_anothers):
+        with pytest.raises(ServiceFailed, match=f"{settings.state}.*mlops stop"):
+            refused(other)
+    services.refuse_anothers(dataclasses.replace(other, start_services=False))
 
 
 @pytest.mark.integration

@@ -9,7 +9,7 @@ import pytest
 
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.registry import SIGNATURE_TAG, Registry, RegistryCorrupt
-from mlops_assets.adapters.signatures import SignatureMissing, SignatureRefused, Signatures, create_keys
+from mlops_assets.adapters.signatures import KeyMissing, SignatureMissing, SignatureRefused, Signatures, create_keys
 from mlops_assets.ml.bundles import bundle_digest
 
 FILES = {"identity.json": b"{}", "bundle/model.txt": b"tree", "documents/card.md": b"# Card"}
@@ -88,11 +88,21 @@ def test_without_keys_nothing_is_signed_and_nothing_asked() -> None:
 
 
 def test_a_key_that_cannot_be_read_refuses_everything(tmp_path: Path, signatures: Signatures) -> None:
-    lost = Signatures(private_key=tmp_path / "lost.pem", public_key=tmp_path / "lost.pem")
-    with pytest.raises(SignatureRefused, match=r"cannot sign with .*lost\.pem"):
-        lost.sign(FILES)
+    (tmp_path / "none.pem").write_text("no key")
+    none = Signatures(private_key=tmp_path / "none.pem", public_key=tmp_path / "none.pem")
+    with pytest.raises(SignatureRefused, match=r"cannot sign with .*none\.pem"):
+        none.sign(FILES)
     with pytest.raises(SignatureRefused):
-        lost.check(FILES, signatures.sign(FILES), "it")
+        none.check(FILES, signatures.sign(FILES), "it")
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_missing_key_file_is_told_as_such_also_of_what_is_not_signed(tmp_path: Path, signatures, signed) -> None:
+    lost = Signatures(private_key=tmp_path / "lost.pem", public_key=tmp_path / "lost.pem")
+    with pytest.raises(KeyMissing, match=r"lost\.pem: there is no such key file \(set by MLOPS_SIGNING_KEY\)"):
+        lost.sign(FILES)
+    with pytest.raises(KeyMissing, match=r"lost\.pem: there is no such key file \(set by MLOPS_VERIFY_KEY\)"):
+        lost.check(FILES, signatures.sign(FILES) if signed else None, "it")
 
 
 def test_a_private_key_is_its_owners_alone_and_never_replaced(tmp_path: Path) -> None:

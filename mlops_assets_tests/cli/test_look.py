@@ -59,6 +59,7 @@ def test_status_names_the_services_that_are_silent_and_fails(looks):
     result = looks("status")
     assert result.exit_code == 1
     assert result.stdout.count("silent") == 2
+    assert "not started by `mlops up`" in result.stdout
 
 
 def test_the_lived_system_has_a_champion_to_look_at(life):

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from mlops_assets.adapters.services import ensure_services, services_status
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.cli.main import main
+from mlops_assets.cli.run import web_server
 from mlops_assets_tests.serving.processes import free_port
 
 
@@ -65,6 +67,23 @@ def test_stop_with_nothing_running_says_so(tmp_path, monkeypatch):
     assert "nothing was running" in result.output
 
 
+@pytest.mark.parametrize(
+    ("ui_url", "options", "wanted"),
+    [
+        (None, {}, ("127.0.0.1", 3000, "http://127.0.0.1:3000")),
+        (None, {"port": 3900}, ("127.0.0.1", 3900, "http://127.0.0.1:3900")),
+        ("http://127.0.0.1:3858", {}, ("127.0.0.1", 3858, "http://127.0.0.1:3858")),
+        ("http://127.0.0.1:3858", {"port": 3900}, ("127.0.0.1", 3900, "http://127.0.0.1:3900")),
+        ("http://10.0.0.5:3858", {}, ("10.0.0.5", 3858, "http://10.0.0.5:3858")),
+        ("http://ui.lan", {"host": "127.0.0.1", "port": 3900}, ("127.0.0.1", 3900, "http://ui.lan")),
+        ("https://ui.example", {}, ("127.0.0.1", 3000, "https://ui.example")),
+    ],
+)
+def test_the_web_server_listens_where_links_lead(ui_url, options, wanted):
+    settings = Settings(ui_url=ui_url) if ui_url else Settings()
+    assert web_server(settings, **options) == wanted
+
+
 @pytest.mark.integration
 def test_serve_answers_until_it_is_told_to_end(tmp_path):
     env = environment(tmp_path)
@@ -110,6 +129,32 @@ def test_up_brings_everything_up_and_everything_ends_with_it(tmp_path):
     while time.monotonic() < deadline and _answers(env):
         time.sleep(0.2)
     assert not _answers(env)
+
+
+@pytest.mark.live
+def test_up_from_a_script_s_background_is_the_only_one_and_ends_on_sigterm(tmp_path):
+    ui = f"http://127.0.0.1:{free_port()}"
+    env = {**environment(tmp_path), "MLOPS_UI_URL": ui, "MLOPS_START_SERVICES": "0", "MLOPS_FEED_FROM": "2013-12-31"}
+    script = 'trap "" INT TERM; exec "$@" >/dev/null 2>&1'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "mlops_assets.cli.main", "up"]
+    first = subprocess.Popen(command, env=env)
+    try:
+        until_it_answers(f"{ui}/server_info", first)
+        second = mlops("up", env=env)
+        _, complaint = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert f"as process {first.pid}" in complaint
+        told, _ = mlops("status", env=env).communicate(timeout=60)
+        assert f"runs as process {first.pid}" in told
+        first.terminate()
+        first.wait(timeout=60)
+        told, _ = mlops("status", env=env).communicate(timeout=60)
+        assert "not started by `mlops up`" in told
+    finally:
+        if first.poll() is None:
+            # Dagster's children outlive it when it is killed.
+            for process in (*psutil.Process(first.pid).children(recursive=True), first):
+                process.kill()
 
 
 def _answers(env: dict[str, str]) -> bool:

@@ -108,6 +108,20 @@ def test_without_a_champion_the_fallback_answers(house, flight):
     assert (answer["arm"], answer["version"], answer["score"]) == ("fallback", None, 0.24)
 
 
+def test_the_fallback_is_ready_before_there_is_a_champion_and_not_in_place_of_a_refused_one(house):
+    digest = house.register(1)
+    house.endpoint.nudge()
+    assert house.endpoint.status(MODEL).ready
+    house.registry.files[MODEL, 1]["bundle/model.txt"] += b" "
+    if isinstance(house.endpoint, MemoryEndpoint):
+        house.endpoint.refuse(digest)
+    house.point("champion", 1)
+    house.endpoint.nudge()
+    status = house.endpoint.status(MODEL)
+    assert not status.ready
+    assert "champion version 1 is not served" in status.problems[0]
+
+
 def test_a_bad_row_is_refused_by_name(house):
     house.endpoint.nudge()
     with pytest.raises(EndpointRefused, match=r"rows\[0\]\.flight_id") as refused:

@@ -72,6 +72,7 @@ def test_the_follower_reads_the_file_and_tries_again_what_failed(rig, make_bundl
     follower.look()
     assert versions(rig) == {}
     assert "have digest" in problems(rig)
+    assert rig.plane.ready()[0] is False
     place.write_bytes(whole)
     follower.look()
     assert versions(rig) == {"champion": 1}

@@ -165,6 +165,46 @@ def test_a_refused_version_is_refused_after_a_restart_too(scene) -> None:
     assert (scene.answering, entry.refused[0].why) == (scene.digests[0], "signature")
 
 
+def test_a_fresh_server_whose_champion_is_refused_is_not_ready_and_says_why(scene, tmp_path, flight) -> None:
+    from mlops_assets_tests.serving.conftest import Rig
+
+    scene.registry.tag(MODEL, 1, SIGNATURE_TAG, "{}")
+    scene.folder, scene.rig = tmp_path / "fresh", Rig(tmp_path / "fresh")
+    scene.reconciler = scene.start()
+    scene.follower = Follower(scene.rig.plane, scene.folder / "desired.json", scene.folder / "bundles")
+    scene.look()
+    ready, problems = scene.rig.plane.ready()
+    assert not ready
+    assert "champion version 1 is not served (only the fallback answers)" in problems[0]
+    assert scene.rig.ask(flight())[0]["arm"] == "fallback"
+    scene.registry.clear_alias(MODEL, "champion")
+    scene.look()
+    assert scene.rig.plane.ready() == (True, [])
+
+
+def test_a_kept_copy_of_the_refused_champion_stays_ready_and_the_problem_says_that_it_answers(scene) -> None:
+    scene.registry.tag(MODEL, 1, SIGNATURE_TAG, "{}")
+    scene.reconciler = scene.start()
+    scene.look()
+    ready, problems = scene.rig.plane.ready()
+    assert ready
+    assert scene.answering == scene.digests[0]
+    assert "champion version 1 cannot be verified again (the copy" in problems[0]
+    assert "not served" not in problems[0]
+
+
+def test_another_version_that_still_answers_is_named(scene) -> None:
+    scene.registry.tag(MODEL, 2, SIGNATURE_TAG, "{}")
+    assert "champion version 2 is not served (version 1 still answers)" in scene.promote(2).problems[0]
+
+
+def test_a_server_without_its_key_says_so(scene, tmp_path) -> None:
+    scene.registry.signatures = Signatures(public_key=tmp_path / "lost.pem")
+    entry = scene.promote(2)
+    assert entry.refused[0].why == "key"
+    assert "there is no such key file" in entry.problems[0]
+
+
 def artifact(settings: Settings, run: str, path: str, digest: str) -> Path:
     kind, _, rest = path.partition("/")
     return next((settings.mlflow / "artifacts").rglob(f"{run}/artifacts/{kind}/{digest}/{rest}"))
