@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_assets.contracts import from_json, to_json
 from mlops_assets.ml.annex_iv import (
     PERSON,
     POINTS,
@@ -15,6 +16,7 @@ from mlops_assets.ml.annex_iv import (
 from mlops_assets.ml.card_diff import differing
 from mlops_assets.ml.card_facts import CALIBRATION, PICTURES
 from mlops_assets.ml.card_pages import page, with_pictures
+from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.model_cards import write_card
 from mlops_assets_tests.ml.test_model_cards import EVALUATION, FACTS, MANIFEST, TRANSITION
 
@@ -62,6 +64,19 @@ def test_every_paragraph_of_facts_names_its_record() -> None:
 @pytest.mark.parametrize("fact", ["c0ffee", "off by 0.18", "operator:jane", "the first model"])
 def test_a_fact_stands_in_the_documentation(fact: str) -> None:
     assert fact in write_technical_documentation(SHOWN)
+
+
+def test_the_features_that_lead_are_those_of_the_largest_contribution() -> None:
+    sizes = {f"{chr(122 - n)}{n}": 1.0 - n / 20 for n in range(16)}
+    told = Explanations(
+        mean_contribution=sizes, expected_value=0.0, rows=2000, slices={"carrier=UA": {"z": 0.7, "a": 0.2}}
+    )
+    facts = replace(SHOWN, explanations=from_json(Explanations, to_json(told)))
+    assert "What moves its answers most: z0, y1, x2, w3, v4." in write_technical_documentation(facts)
+    card = write_card(facts)
+    assert card.index("| z0 | 1.0000 |") < card.index("| l14 | 0.3000 |")
+    assert "| k15 |" not in card
+    assert "| carrier=UA | z 70%, a 20% |" in card
 
 
 @pytest.mark.parametrize("title", [SECTIONS[0], SECTIONS[-1]])
