@@ -15,7 +15,7 @@ metadata block (``ml.card_metadata``), HTML (``ml.card_pages``), pictures.
 from collections.abc import Mapping
 
 from mlops_assets.contracts import Evaluation, TableVersion
-from mlops_assets.ml.card_facts import BEESWARM, CALIBRATION, DEPENDENCE, IMPORTANCE, CardFacts
+from mlops_assets.ml.card_facts import BEESWARM, CALIBRATION, CARD, DEPENDENCE, IMPORTANCE, TECHNICAL, CardFacts
 from mlops_assets.ml.card_metadata import family_of_facts, metadata_of, missing_in, title_of
 from mlops_assets.ml.card_text import between, picture, table
 
@@ -78,7 +78,7 @@ def _limits(facts: CardFacts) -> str:
 
 def _training_data(facts: CardFacts) -> str:
     manifest = facts.manifest
-    tables = table(("Table", "Version", "Days", "Rows' digest"), [_table_row(pin) for pin in manifest.tables])
+    tables = table(("Table", "Version", "Days"), [_table_row(pin) for pin in manifest.tables])
     asked = "" if facts.training_set is None else f"\n\nThe rows: {facts.training_set.query.text}"
     return (
         f"{manifest.training_rows} rows of {manifest.window_first_day} to {manifest.cutoff_day}, joined point in time "
@@ -89,8 +89,7 @@ def _training_data(facts: CardFacts) -> str:
 
 def _table_row(pin: TableVersion) -> tuple[object, ...]:
     days = "all" if pin.first_day is None else f"{pin.first_day} to {pin.last_day}"
-    by_day = f"by day, of {len(pin.day_digests)} days" if pin.day_digests else "not computed"
-    return pin.table, pin.version, days, by_day if pin.digest is None else f"`{pin.digest[:12]}`"
+    return pin.table, pin.version, days
 
 
 def _procedure(facts: CardFacts) -> str:
@@ -240,7 +239,10 @@ def _how_to_get_it(facts: CardFacts) -> str:
 
 
 def _sources(facts: CardFacts) -> str:
-    rows = [(f"[{name}]({name})", f"`{digest}`") for name, digest in facts.documents.items()]
+    as_registered: dict[str, str] = dict.fromkeys((CARD, TECHNICAL), ", as registered")
+    rows = [
+        (f"[{name}]({name}){as_registered.get(name, '')}", f"`{digest}`") for name, digest in facts.documents.items()
+    ]
     said = "This card is written from these documents of the version, and from nothing else"
     return f"{said} but the use case's facts and the promotion history.\n\n{table(('Document', 'SHA-256'), rows)}"
 

@@ -151,5 +151,11 @@ def test_a_gate_without_evidence_is_shown_as_not_judged() -> None:
     )
 
 
+def test_the_table_of_data_has_no_column_that_nobody_fills() -> None:
+    card = write_card(FACTS)
+    assert "| flights/features/origin_weather | 4 | 2013-01-01 to x |\n" in card
+    assert "not computed" not in card
+
+
 def test_a_version_that_was_never_released_says_so() -> None:
     assert "Not released." in write_card(replace(FACTS, version=None, transitions=()))
