@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.contracts import Slice, from_json, to_json
+from mlops_assets.ml import explanation_plots
 from mlops_assets.ml.explanation_plots import beeswarm_plot, dependence_plot, importance_plot
 from mlops_assets.ml.explanations import (
     AttributionDrift,
@@ -132,6 +133,17 @@ def test_slices_are_explained_apart_and_pictures_repeat_to_the_byte(scorer: Scor
     for draw in (beeswarm_plot, dependence_plot):
         assert draw(rows).startswith(b"\x89PNG")
         assert draw(rows) == draw(rows)
+
+
+def test_zero_is_marked_on_the_axis_of_the_contributions(
+    scorer: Scorer, history: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(explanation_plots, "png", drawn.append)
+    explanation_plots.dependence_plot(attribute(scorer, history))
+    panels = {axes.get_title(): axes for axes in drawn[0].axes}
+    assert list(panels["carrier"].lines[0].get_xdata()) == [0, 0]
+    assert list(panels["delay"].lines[0].get_ydata()) == [0, 0]
 
 
 def bundle_of_rows(rows: pd.DataFrame) -> dict[str, bytes]:
