@@ -110,7 +110,11 @@ def intervals(days: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> dict[
 
 
 def _summary_of(scores: np.ndarray | None, labels: np.ndarray, constant: float, rows: np.ndarray) -> dict[str, float]:
-    return {} if scores is None or not rows.any() else summary(scores[rows], labels[rows], constant)
+    if scores is None or not rows.any():
+        return {}
+    found = summary(scores[rows], labels[rows], constant)
+    # One day can have one label alone: it has no AUC, and JSON has no NaN.
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _name(champion_version: int | None) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.contracts import Evaluation, Gates, Slice
+from mlops_assets.contracts import Evaluation, Gates, Slice, from_json, to_json
 from mlops_assets.ml.day_blocks import Difference
 from mlops_assets.ml.evaluation import evaluate, intervals
 from mlops_assets.ml.gates import no_slice_worse
@@ -103,6 +103,15 @@ def test_without_a_champion_or_an_unseen_day_there_is_nothing_beside(unseen: pd.
     all_seen = judge(unseen, scores, champion_version=1, champion_scores=scores, champion_cutoff_day="2013-02-11")
     for shown in (alone, all_seen):
         assert (shown.compared_rows, shown.compared_metrics, shown.champion_metrics) == (0, {}, {})
+
+
+def test_unseen_rows_of_one_label_have_no_auc_and_the_evaluation_can_be_read_back(unseen: pd.DataFrame) -> None:
+    rows = unseen[(unseen["day"] < "2013-02-11") | (unseen["is_late"] == 1)]
+    scores = rows["score"].to_numpy()
+    shown = judge(rows, scores, champion_version=1, champion_scores=scores, champion_cutoff_day="2013-02-10")
+    assert shown.compared_rows
+    assert "auc" not in shown.compared_metrics
+    assert from_json(Evaluation, to_json(shown)).champion_metrics == shown.champion_metrics
 
 
 def test_a_slice_tells_of_how_many_rows_its_difference_is(unseen: pd.DataFrame) -> None:
