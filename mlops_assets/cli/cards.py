@@ -4,6 +4,8 @@ Belongs here: printing a version's card, and laying it into files. Does not: wha
 A card is always written anew from the registry's documents and the promotion history, so it is never stale.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from mlops_assets.cli.look import JSON, MODEL
 from mlops_assets.contracts import to_json
 from mlops_assets.use_cases import use_case as find_use_case
 
-TEMPLATES = {"model": "card.md", "annex-iv": "annex_iv.md"}
+TEMPLATES = {"model": "current_card.md", "annex-iv": "current_annex_iv.md"}
+"""Template -> the file of an export. The version's own ``card.md`` and ``annex_iv.md`` are the registered texts, whose
+digests the card of now states."""
 TEMPLATE = click.option(
     "--template",
     default="model",
@@ -44,7 +48,8 @@ def show(version: int, model: str, template: str, html_file: Path | None) -> Non
     if html_file is None:
         click.echo(text)
         return
-    html_file.write_text(page(text, documents))
+    with _told_when_refused():
+        html_file.write_text(page(text, documents))
     click.echo(f"{html_file}: {model} version {version}, {template}")
 
 
@@ -71,18 +76,34 @@ def diff(a: int, b: int, model: str, as_json: bool) -> None:
 @click.argument("folder", type=FOLDER)
 @MODEL
 def export(version: int, folder: Path, model: str) -> None:
-    """Lay both cards of a VERSION into FOLDER: Markdown, pictures and pages."""
+    """Lay both cards of a VERSION into FOLDER, as of now, beside every document as it was registered.
+
+    The digests under "Sources" are those of the files beside the card.
+    """
     from mlops_assets.ml.card_pages import page
 
-    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, bytes] = {}
     for template, file in TEMPLATES.items():
         text, documents = _written(version, model, template)
-        (folder / file).write_text(text)
-        (folder / file).with_suffix(".html").write_text(page(text, documents))
-    for name, content in documents.items():
-        if name.endswith((".png", ".json")):
+        files |= {
+            **documents,
+            file: text.encode(),
+            str(Path(file).with_suffix(".html")): page(text, documents).encode(),
+        }
+    with _told_when_refused():
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
     click.echo(f"{folder}: {model} version {version}")
+
+
+@contextmanager
+def _told_when_refused() -> Iterator[None]:
+    """A file that cannot be written is told in words."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from error
 
 
 def _facts(version: int, model: str) -> tuple[Any, dict[str, bytes]]:

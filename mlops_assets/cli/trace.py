@@ -3,7 +3,7 @@
 Belongs here: questions to the record. Does not: what runs now (``cli.look``), changing anything (``cli.operate``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -68,4 +68,12 @@ def _stay_text(stay) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)[:60]
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, Mapping):
+        # A judgement of a monitor, which a rollback stands on.
+        named = f"{value['monitor']} {value['verdict']}" if {"monitor", "verdict"} <= value.keys() else None
+        return named or ", ".join(f"{name} {_short(inside)}" for name, inside in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_short, value)) or "none"
+    return str(value)

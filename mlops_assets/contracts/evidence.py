@@ -51,6 +51,15 @@ class Gate:
     passed: bool
     reason: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    judged: bool = True
+    """False where the evidence is missing or too thin: the gate passes, and proves nothing."""
+
+    @property
+    def answer(self) -> str:
+        """``yes``, ``NO`` or ``not judged``."""
+        if not self.judged:
+            return "not judged"
+        return "yes" if self.passed else "NO"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +86,24 @@ class Evaluation:
     last_day: str
     rows: int
     metrics: Mapping[str, float]
-    """auc, log_loss, brier, calibration_error, late_rate, constant_log_loss."""
+    """On all held-out rows: auc, log_loss, brier, calibration_error, late_rate, constant_log_loss."""
     champion_version: int | None
     champion_metrics: Mapping[str, float]
+    """The champion's, on the held-out rows of days that it was not trained on; none without such rows."""
     slices: Mapping[str, Mapping[str, float]]
     """``carrier=UA`` -> rows, auc, log_loss, late_rate; beside the champion (or the constant rate) also difference,
-    low, high, days and limit."""
+    low, high, with the days and compared_rows that these three are of."""
     gates: tuple[Gate, ...]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Metric -> 95 % interval by days."""
     enforced: bool = True
     """False in a dry run: the gates say what they found and stop nothing."""
+    compared_metrics: Mapping[str, float] = field(default_factory=dict)
+    """This candidate's on the same rows as ``champion_metrics``."""
+    compared_rows: int | None = None
+    """Rows that both were measured on; None in evaluations from before they were counted, whose champion's metrics are
+    of all held-out rows."""
+    compared_days: int = 0
 
     @property
     def passed(self) -> bool:

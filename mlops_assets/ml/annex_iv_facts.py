@@ -7,21 +7,25 @@ A source is a document of the version with a field (``manifest.json#code_commit`
 (``use_cases#intended_use``), or the promotion history.
 """
 
+from collections.abc import Mapping
+
+from mlops_assets.contracts import Arm, Evaluation
 from mlops_assets.ml.card_facts import EVALUATION, EXPLANATIONS, MANIFEST, TRAINING_SET, CardFacts
 from mlops_assets.ml.card_metadata import family_of_facts
 from mlops_assets.ml.references import FACTS_FILE
 
-HISTORY = "promotion history (`mlops history`)"
+HISTORY = "promotion history: mlops history"
 Paragraphs = list[tuple[str, str]]
 
 
 def purpose(facts: CardFacts) -> Paragraphs:
     """1(a)"""
     shown = facts.evaluation
+    this = f"This is version {facts.version}" if facts.version else "This text was written before registration"
     before = f"version {shown.champion_version}" if shown.champion_version else "no version"
     return [
         (facts.use_case.intended_use, "use_cases#intended_use"),
-        (f"This is version {facts.version or 'not registered yet'}; when it was made, {before} was champion.",
+        (f"{this}; when it was made, {before} was champion.",
          f"{EVALUATION}#champion_version"),
     ]  # fmt: skip
 
@@ -132,27 +136,64 @@ def oversight(facts: CardFacts) -> Paragraphs:
 
 def pre_determined_changes(facts: CardFacts) -> Paragraphs:
     """2(f)"""
-    rules = facts.use_case.monitoring
+    rules, release = facts.use_case.monitoring, facts.use_case.release
     return [
         (f"It is trained again every {rules.retrain_every_days} days, and when {rules.alarms_needed} of "
          f"{rules.alarm_window_days} days are in alarm, at most every {rules.retrain_cooldown_days} days.",
          "use_cases#monitoring"),
-        (f"Every new version passes the same {len(facts.evaluation.gates)} gates, shadow and canary before it answers "
-         "all; what fails stays out, and what turns out worse is rolled back by itself.", f"{EVALUATION}#gates"),
+        (f"The way of a version: {len(facts.evaluation.gates)} gates, {release.shadow_days} full days in shadow, "
+         f"{release.canary_days} in canary, each beside the champion; where there is none to stand beside, from the "
+         "gates straight to champion. An operator can go round all of it (`mlops promote`, `mlops override`).",
+         "use_cases#release"),
+        (f"The gates of this version: {gates_told(facts.evaluation)}.", f"{EVALUATION}#gates"),
+        (_way(facts), HISTORY),
     ]  # fmt: skip
+
+
+def gates_told(shown: Evaluation) -> str:
+    """How many gates passed; which failed and why, which had nothing to judge by, and whether they could stop it."""
+    failed = [f"{gate.name} ({gate.reason})" for gate in shown.gates if not gate.passed]
+    unjudged = [gate.name for gate in shown.gates if gate.passed and not gate.judged]
+    parts = [f"{len(shown.gates) - len(failed) - len(unjudged)} of {len(shown.gates)} passed"]
+    parts += [f"failed: {', '.join(failed)}"] if failed else []
+    parts += [f"not judged: {', '.join(unjudged)}"] if unjudged else []
+    return "; ".join([*parts, *([] if shown.enforced else ["a dry run: they stopped nothing"])])
+
+
+def _way(facts: CardFacts) -> str:
+    """Every arm that the version entered or left, and what it skipped on the way in."""
+    told, been = [], set()
+    for line in facts.transitions:
+        if line.from_arm is None and line.to_arm is None and line.kind != "refused":
+            continue
+        notes = []
+        if line.kind == "override":
+            notes.append("round the gates")
+        # Who comes back, as after a rollback, was told of the first time.
+        before = () if line.to_arm in been else _BEFORE.get(line.to_arm or "", ())
+        if skipped := [arm for arm in before if arm not in been]:
+            notes.append(f"without {' and '.join(skipped)}")
+        been.add(line.to_arm)
+        where = f" to {line.to_arm}" if line.to_arm else f" out of {line.from_arm}" if line.from_arm else ""
+        told.append(
+            f"{line.day} {line.kind}{where}{''.join(f', {note}' for note in notes)}, by {line.by}: {line.reason}"
+        )
+    return f"The way of this version: {'; '.join(told)}." if told else "This version has entered no arm of the traffic."
+
+
+_BEFORE: Mapping[str, tuple[str, ...]] = {Arm.CANARY: (Arm.SHADOW,), Arm.CHAMPION: (Arm.SHADOW, Arm.CANARY)}
+"""Arm -> the arms that come before it on the way of a version."""
 
 
 def validation(facts: CardFacts) -> Paragraphs:
     """2(g)"""
     shown = facts.evaluation
-    failed = [gate for gate in shown.gates if not gate.passed]
-    verdict = "All passed" if not failed else f"Failed: {'; '.join(f'{g.name}: {g.reason}' for g in failed)}"
     worst = sorted(shown.slices.items(), key=lambda item: -item[1]["log_loss"])[:3]
     told = ", ".join(f"{name} ({s['log_loss']:.3f} on {int(s['rows'])} rows)" for name, s in worst)
     return [
         (f"Validated on {shown.rows} rows of {shown.first_day} to {shown.last_day}, later than every row of the fit "
          f"that scored them: {measured(facts)}.", f"{EVALUATION}#metrics"),
-        (f"Gates: {', '.join(g.name for g in shown.gates)}. {verdict}.", f"{EVALUATION}#gates"),
+        (f"Gates: {', '.join(g.name for g in shown.gates)}. Of them {gates_told(shown)}.", f"{EVALUATION}#gates"),
         (f"{len(shown.slices)} slices were looked at apart. Highest log-loss: {told or 'none'}.",
          f"{EVALUATION}#slices"),
     ]  # fmt: skip

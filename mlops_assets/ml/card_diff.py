@@ -27,7 +27,7 @@ def _facts(facts: CardFacts) -> dict[str, Any]:
     manifest = to_plain(facts.manifest)
     manifest["tables"] = {pin["table"]: pin["version"] for pin in manifest["tables"]}
     shown = to_plain(facts.evaluation)
-    shown["gates"] = {gate["name"]: "passed" if gate["passed"] else gate["reason"] for gate in shown["gates"]}
+    shown["gates"] = {gate["name"]: _answer(gate) for gate in shown["gates"]}
     return {
         "manifest": manifest,
         "evaluation": shown,
@@ -39,6 +39,10 @@ def _facts(facts: CardFacts) -> dict[str, Any]:
         "history": {f"{n}": f"{line.day} {line.kind} by {line.by}" for n, line in enumerate(facts.transitions, 1)},
         "sign_offs": [line.by for line in facts.signatures],
     }
+
+
+def _answer(gate: Mapping[str, Any]) -> str:
+    return "passed" if gate["passed"] and gate["judged"] else gate["reason"]
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, object]]:

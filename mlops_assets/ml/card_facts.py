@@ -18,6 +18,7 @@ EVALUATION, EXPLANATIONS = "evaluation.json", "explanations.json"
 CALIBRATION, IMPORTANCE = "calibration.png", "importance.png"
 BEESWARM, DEPENDENCE = "beeswarm.png", "dependence.png"
 PICTURES = (CALIBRATION, IMPORTANCE, BEESWARM, DEPENDENCE)
+CARD, TECHNICAL = "card.md", "annex_iv.md"
 SOURCES = (MANIFEST, TRAINING_SET, EVALUATION, EXPLANATIONS, FACTS_FILE, SAMPLE_FILE, *PICTURES)
 """Documents that a card is written from; each stands in it with its digest."""
 

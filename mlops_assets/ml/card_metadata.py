@@ -18,9 +18,10 @@ REPORTED = (("roc_auc", "auc"), ("brier_score", "brier"), ("log_loss", "log_loss
 
 
 def title_of(facts: CardFacts) -> str:
-    """The name of the version."""
-    version = "unregistered" if facts.version is None else f"version {facts.version}"
-    return f"{facts.use_case.name}, {version}"
+    """The name of the version; before it has one, its cut-off day and that the text is from before registration."""
+    if facts.version is None:
+        return f"{facts.use_case.name}, cut-off day {facts.manifest.cutoff_day}, text before registration"
+    return f"{facts.use_case.name}, version {facts.version}"
 
 
 def family_of_facts(facts: CardFacts) -> Family:

@@ -51,11 +51,12 @@ def evaluate(
 
     ``scores`` (first fit), ``released_scores`` (the bytes to release; None when they are not those of the manifest and
     were not loaded) and ``champion_scores`` are in the frame's order; ``training_rate`` is the true rate among the
-    fitted rows. Days that the champion has seen are not compared.
+    fitted rows. Days that the champion has seen are not compared: there its scores are of rows it was trained on.
     """
     labels, days = held_out[label].to_numpy(np.float64), held_out[day].to_numpy()
     metrics, losses = summary(scores, labels, training_rate), log_losses(scores, labels)
     unseen = days > (champion_cutoff_day or "")
+    beside_champion = unseen & (champion_scores is not None)
     constant = np.full(len(labels), training_rate)
     other = log_losses(constant if champion_scores is None else champion_scores, labels)
     parts = divide(held_out, slices)
@@ -68,7 +69,10 @@ def evaluate(
         rows=len(held_out),
         metrics=metrics,
         champion_version=champion_version,
-        champion_metrics={} if champion_scores is None else summary(champion_scores, labels, training_rate),
+        champion_metrics=_summary_of(champion_scores, labels, training_rate, beside_champion),
+        compared_metrics=_summary_of(scores, labels, training_rate, beside_champion),
+        compared_rows=int(beside_champion.sum()),
+        compared_days=len(np.unique(days[beside_champion])),
         slices=_told(measures(parts, scores, labels), beside),
         gates=(
             better_than_chance(metrics, gates),
@@ -105,6 +109,14 @@ def intervals(days: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> dict[
     return {name: (max(float(a), 0.0), float(b)) for name, a, b in ends if np.isfinite(a) and np.isfinite(b)}
 
 
+def _summary_of(scores: np.ndarray | None, labels: np.ndarray, constant: float, rows: np.ndarray) -> dict[str, float]:
+    if scores is None or not rows.any():
+        return {}
+    found = summary(scores[rows], labels[rows], constant)
+    # One day can have one label alone: it has no AUC, and JSON has no NaN.
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
 def _name(champion_version: int | None) -> str:
     return "the constant rate" if champion_version is None else f"the champion, version {champion_version},"
 
@@ -119,5 +131,6 @@ def _told(found: Mapping[str, Mapping[str, float]], beside: Mapping[str, Differe
                 "low": difference.low,
                 "high": difference.high,
                 "days": float(difference.days),
+                "compared_rows": float(difference.rows),
             }
     return told

@@ -50,17 +50,18 @@ def dependence_plot(attributions: Attributions) -> bytes:
         _draw_dependence(axes, attributions.frame[name], attributions.values[:, feature])
         axes.set_title(name, fontsize=7)
         axes.tick_params(labelsize=6)
-        axes.axhline(0, color="tab:gray", linewidth=0.5)
     return png(figure)
 
 
 def _draw_dependence(axes: Any, values: pd.Series, moves: np.ndarray) -> None:
     if values.dtype.kind in "fiub":
         axes.scatter(values.to_numpy(float), moves, s=2, linewidths=0)
+        axes.axhline(0, color="tab:gray", linewidth=0.5)
         return
     means = pd.Series(moves).groupby(values.astype(str).to_numpy()).agg(["mean", "size"])
     top = means.nlargest(MOST_LEVELS, "size").sort_values("mean")
     axes.barh(top.index.tolist(), top["mean"].to_numpy())
+    axes.axvline(0, color="tab:gray", linewidth=0.5)
 
 
 def _leading(attributions: Attributions, count: int) -> np.ndarray:

@@ -10,8 +10,9 @@ anything that explains a score. Does not: pictures (``ml.explanation_plots``), t
 same: a test says so).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from mlops_assets.contracts import Slice
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.slices import divide
 
+T = TypeVar("T")
 SAMPLE_ROWS = 2000
 """Rows explained for the summary: mean contributions of the features then vary by less than 2 % between samples."""
 FOLDS = 5
@@ -41,6 +43,10 @@ class AttributionDrift:
     moved: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Feature -> (share there, share here), of those that moved beyond their own limit, farthest first."""
 
+    def __post_init__(self) -> None:
+        """Order again: JSON sorts keys by name."""
+        object.__setattr__(self, "moved", _largest_first(self.moved, size=_moved))
+
     @property
     def drifted(self) -> bool:
         """True when the versions decide by other features. It informs; no gate asks for it."""
@@ -61,9 +67,15 @@ class Explanations:
     fold_distance: float = 0.0
     """Largest distance between the shares of a fold of days and those of all rows."""
     slices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """``carrier=UA`` -> the leading features there, with their shares."""
+    """``carrier=UA`` -> the leading features there, with their shares, largest first."""
     drift: AttributionDrift | None = None
     """None for a version that had no champion before it."""
+
+    def __post_init__(self) -> None:
+        """Order again: JSON sorts keys by name."""
+        slices = {name: _largest_first(shares) for name, shares in self.slices.items()}
+        object.__setattr__(self, "mean_contribution", _largest_first(self.mean_contribution))
+        object.__setattr__(self, "slices", slices)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +145,7 @@ def compared(mine: Explanations, attributions: Attributions, other: Attributions
         against_version=version,
         distance=sum(map(_moved, moves.values())) / 2,
         limit=LIMIT_FOLDS * mine.fold_distance,
-        moved=dict(sorted(gone.items(), key=lambda item: -_moved(item[1]))),
+        moved=gone,
     )
     return replace(mine, drift=drift)
 
@@ -142,6 +154,10 @@ def contributions(scorer: Scorer, frame: pd.DataFrame) -> pd.DataFrame:
     """The contribution of every feature to every row in log-odds; column ``expected_value`` completes the sum."""
     names = [*(feature.name for feature in scorer.signature.features), "expected_value"]
     return pd.DataFrame(scorer.contributions(frame), index=frame.index).set_axis(names, axis=1)
+
+
+def _largest_first(values: Mapping[str, T], size: Callable[[T], float] = float) -> dict[str, T]:
+    return dict(sorted(values.items(), key=lambda item: -size(item[1])))
 
 
 def _by_name(attributions: Attributions) -> dict[str, float]:

@@ -97,10 +97,13 @@ def released_agrees(losses: np.ndarray, released_losses: np.ndarray | None) -> G
 def beats_champion(difference: Difference | None, gates: Gates) -> Gate:
     """A winner passes whatever its interval: two stormy weeks once gave -0.018 with an upper end above the margin."""
     if difference is None:
-        return Gate(name=CHAMPION, passed=True, reason="there is no champion to compare with")
+        return Gate(name=CHAMPION, passed=True, judged=False, reason="not judged: there is no champion to compare with")
     if difference.days < FEWEST_DAYS:
-        reason = f"only {difference.days} held-out days that the champion has not seen: the shadow will tell"
-        return Gate(name=CHAMPION, passed=True, reason=reason, numbers={"days": float(difference.days)})
+        reason = (
+            f"not judged: only {difference.days} held-out days that the champion has not seen; the shadow will tell"
+        )
+        numbers = {"days": float(difference.days)}
+        return Gate(name=CHAMPION, passed=True, judged=False, reason=reason, numbers=numbers)
     return Gate(
         name=CHAMPION,
         passed=difference.mean <= 0 or difference.high <= gates.champion_margin,
@@ -129,25 +132,42 @@ def no_slice_worse(differences: Mapping[str, Difference], gates: Gates, against:
         if difference.rows >= gates.slice_min_rows and difference.days >= FEWEST_SLICE_DAYS
     }
     if not judged:
-        return Gate(name=SLICES, passed=True, reason=f"no slice has enough rows and days beside {against}")
+        enough = f"{gates.slice_min_rows} rows and {FEWEST_SLICE_DAYS} days"
+        reason = f"not judged: no slice has {enough} to compare with {against}"
+        return Gate(name=SLICES, passed=True, judged=False, reason=reason)
     bad = {name: d for name, d in judged.items() if d.low > gates.slice_margin}
-    name, worst = max((bad or judged).items(), key=lambda item: item[1].low)
+    name, nearest = max(judged.items(), key=lambda item: item[1].low)
     told = f"{len(bad)} of {len(judged)} slices" if bad else f"none of {len(judged)} slices"
+    place = "surest" if bad else "nearest to a refusal"
     return Gate(
         name=SLICES,
         passed=not bad,
         reason=(
-            f"{told} is surely worse than {against} by more than {gates.slice_margin:+.3f} log-loss; worst is {name}: "
-            f"{worst.mean:+.4f} on {worst.rows} rows (95 % interval by {worst.days} days: {worst.low:+.4f} to "
-            f"{worst.high:+.4f})" + (f"; all: {', '.join(bad)}" if len(bad) > 1 else "")
+            f"{told} is surely worse than {against}: a 95 % interval by days whose lower end is above "
+            f"{gates.slice_margin:+.3f} log-loss; {place} is {_in_words(name, nearest)}"
+            + _largest_mean(judged, name)
+            + (f"; all: {', '.join(bad)}" if len(bad) > 1 else "")
         ),
         numbers={
-            "worst_difference": worst.mean,
-            "worst_low": worst.low,
+            "highest_low": nearest.low,
+            "difference_there": nearest.mean,
             "margin": gates.slice_margin,
             "slices": float(len(judged)),
             "refused_slices": float(len(bad)),
         },
+    )
+
+
+def _largest_mean(judged: Mapping[str, Difference], told: str) -> str:
+    """The slice with the largest mean where it is another than the one told: few rows make a wide interval."""
+    name = max(judged, key=lambda name: judged[name].mean)
+    return "" if name == told else f"; largest mean is {_in_words(name, judged[name])}"
+
+
+def _in_words(name: str, difference: Difference) -> str:
+    return (
+        f"{name}: lower end {difference.low:+.4f}, mean {difference.mean:+.4f}, upper end {difference.high:+.4f} on "
+        f"{difference.rows} rows of {difference.days} days"
     )
 
 

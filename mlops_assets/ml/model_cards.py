@@ -14,8 +14,8 @@ metadata block (``ml.card_metadata``), HTML (``ml.card_pages``), pictures.
 
 from collections.abc import Mapping
 
-from mlops_assets.contracts import TableVersion
-from mlops_assets.ml.card_facts import BEESWARM, CALIBRATION, DEPENDENCE, IMPORTANCE, CardFacts
+from mlops_assets.contracts import Evaluation, TableVersion
+from mlops_assets.ml.card_facts import BEESWARM, CALIBRATION, CARD, DEPENDENCE, IMPORTANCE, TECHNICAL, CardFacts
 from mlops_assets.ml.card_metadata import family_of_facts, metadata_of, missing_in, title_of
 from mlops_assets.ml.card_text import between, picture, table
 
@@ -78,7 +78,7 @@ def _limits(facts: CardFacts) -> str:
 
 def _training_data(facts: CardFacts) -> str:
     manifest = facts.manifest
-    tables = table(("Table", "Version", "Days", "Rows' digest"), [_table_row(pin) for pin in manifest.tables])
+    tables = table(("Table", "Version", "Days"), [_table_row(pin) for pin in manifest.tables])
     asked = "" if facts.training_set is None else f"\n\nThe rows: {facts.training_set.query.text}"
     return (
         f"{manifest.training_rows} rows of {manifest.window_first_day} to {manifest.cutoff_day}, joined point in time "
@@ -89,8 +89,7 @@ def _training_data(facts: CardFacts) -> str:
 
 def _table_row(pin: TableVersion) -> tuple[object, ...]:
     days = "all" if pin.first_day is None else f"{pin.first_day} to {pin.last_day}"
-    by_day = f"by day, of {len(pin.day_digests)} days" if pin.day_digests else "not computed"
-    return pin.table, pin.version, days, by_day if pin.digest is None else f"`{pin.digest[:12]}`"
+    return pin.table, pin.version, days
 
 
 def _procedure(facts: CardFacts) -> str:
@@ -105,37 +104,68 @@ def _procedure(facts: CardFacts) -> str:
 
 def _evaluation(facts: CardFacts) -> str:
     shown = facts.evaluation
-    metrics = [
-        (name, value, between(shown.intervals.get(name)), shown.champion_metrics.get(name, ""))
-        for name, value in shown.metrics.items()
-    ]
-    gates = table(("Gate", "Passed", "Reason"), [(g.name, "yes" if g.passed else "NO", g.reason) for g in shown.gates])
+    metrics = [(name, value, between(shown.intervals.get(name))) for name, value in shown.metrics.items()]
+    gates = table(("Gate", "Passed", "Reason"), [(g.name, g.answer, g.reason) for g in shown.gates])
     meant = "" if shown.enforced else "\n\nThis was a dry run of the gates: they stopped nothing."
     return (
         f"On {shown.rows} rows of {shown.first_day} to {shown.last_day}, scored by a fit of the same recipe that never "
-        f"saw those days. Champion at that time: {shown.champion_version or 'none'}. Intervals are of 95 %, with days "
-        f"as the observations.\n\n{table(('Metric', 'This version', 'Interval', 'Champion'), metrics)}"
+        f"saw those days. Intervals are of 95 %, with days as the observations.\n\n"
+        f"{table(('Metric', 'This version', 'Interval'), metrics)}"
         f"{picture(CALIBRATION, 'calibration on held-out days', facts.documents)}"
+        f"\n\n### Beside the champion\n\n{_beside_champion(shown)}"
         f"\n\n### Gates{meant}\n\n{gates}\n\n### Slices\n\n{_slices(facts)}"
+    )
+
+
+def _beside_champion(shown: Evaluation) -> str:
+    if shown.champion_version is None:
+        return "There was no champion at that time."
+    champion = f"version {shown.champion_version}"
+    if shown.compared_rows is None:
+        return f"Champion was {champion}. Its figures on days that it was not trained on were not recorded."
+    if not shown.compared_rows:
+        return f"Champion was {champion}, trained on all of these days: they cannot compare the two."
+    rows = [(name, value, shown.champion_metrics[name]) for name, value in shown.compared_metrics.items()]
+    return (
+        f"Both on the same {shown.compared_rows} of the {shown.rows} rows: those of the {shown.compared_days} days "
+        f"that the champion, {champion}, was not trained on.\n\n{table(('Metric', 'This version', 'Champion'), rows)}"
     )
 
 
 def _slices(facts: CardFacts) -> str:
     against = "the constant rate" if facts.evaluation.champion_version is None else "the champion"
     rows = [
-        (name, int(s["rows"]), s["auc"], s["log_loss"], s["late_rate"], s.get("difference", ""), _ends(s))
+        (name, int(s["rows"]), s["auc"], s["log_loss"], s["late_rate"], *_beside(s))
         for name, s in facts.evaluation.slices.items()
     ]
-    header = ("Slice", "Rows", "AUC", "Log-loss", "Rate", f"Log-loss less {against}'s", "Interval")
+    header = (
+        "Slice",
+        "Rows",
+        "AUC",
+        "Log-loss",
+        "Rate",
+        f"Log-loss less {against}'s",
+        "Interval",
+        "Of rows",
+        "Of days",
+    )
     divisions = ", ".join(
         f"{d.name} by `{d.column}`" + (f" (yes from {d.at_least:g} on)" if d.at_least is not None else "")
         for d in facts.use_case.slices
     )
-    return f"Divided by what is known at decision time: {divisions}.\n\n{table(header, rows)}"
+    said = (
+        f"Divided by what is known at decision time: {divisions}. Rows, AUC, log-loss and rate are of all held-out days"
+    )
+    those = "" if facts.evaluation.champion_version is None else ", those that the champion was not trained on"
+    return f"{said}; the difference is of as many rows and days as stand beside it{those}.\n\n{table(header, rows)}"
 
 
-def _ends(measures: Mapping[str, float]) -> str:
-    return between((measures["low"], measures["high"])) if "low" in measures else ""
+def _beside(measures: Mapping[str, float]) -> tuple[object, ...]:
+    """Difference, interval, and the rows and days that they are of; empty where there is none."""
+    if "difference" not in measures:
+        return ("",) * 4
+    rows = int(measures["compared_rows"]) if "compared_rows" in measures else "not recorded"
+    return measures["difference"], between((measures["low"], measures["high"])), rows, int(measures["days"])
 
 
 def _explanations(facts: CardFacts) -> str:
@@ -209,7 +239,10 @@ def _how_to_get_it(facts: CardFacts) -> str:
 
 
 def _sources(facts: CardFacts) -> str:
-    rows = [(f"[{name}]({name})", f"`{digest}`") for name, digest in facts.documents.items()]
+    as_registered: dict[str, str] = dict.fromkeys((CARD, TECHNICAL), ", as registered")
+    rows = [
+        (f"[{name}]({name}){as_registered.get(name, '')}", f"`{digest}`") for name, digest in facts.documents.items()
+    ]
     said = "This card is written from these documents of the version, and from nothing else"
     return f"{said} but the use case's facts and the promotion history.\n\n{table(('Document', 'SHA-256'), rows)}"
 

@@ -9,7 +9,7 @@ Does not: gates before release (``ml.evaluation``), moving anything (``adapters.
 champion (``ml.policy``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +129,7 @@ def _registered(
         return Step.PAUSE, "the candidate has no evaluation"
     if candidate.override is None and failed and candidate.enforced:
         return Step.REFUSE, "gate failed: " + "; ".join(f"{gate.name}: {gate.reason}" for gate in failed)
-    passed = f"a dry run: {', '.join(gate.name for gate in failed)} failed and stops nothing" if failed else _PASSED
+    passed = _passed(candidate, failed)
     if not has_champion and candidate.override is None:
         return Step.TO_CHAMPION, f"{passed} and there is no champion to compare with"
     if not alarms_armed:
@@ -137,6 +137,13 @@ def _registered(
     if candidate.override is not None:
         return _ENTER[candidate.override], f"an operator's override sends it to {candidate.override}"
     return Step.TO_SHADOW, passed
+
+
+def _passed(candidate: Candidate, failed: Sequence[Gate]) -> str:
+    unjudged = [gate.name for gate in candidate.gates if not gate.judged]
+    if failed:
+        return f"a dry run: {', '.join(gate.name for gate in failed)} failed and stops nothing"
+    return f"no gate failed (not judged: {', '.join(unjudged)})" if unjudged else "all gates passed"
 
 
 def _in_shadow(
@@ -175,7 +182,6 @@ def _in_canary(
     return Step.TO_CHAMPION, f"passed its canary: {_in_words(paired)}"
 
 
-_PASSED = "all gates passed"
 _UNMEASURED = "inconclusive: the paired rows could not be measured"
 _UNARMED = "no release without an armed alarm: a monitor gave no verdict for this day"
 

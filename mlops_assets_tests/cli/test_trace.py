@@ -1,6 +1,7 @@
 """The record answers: who was champion, from when to when, on what evidence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,18 @@ def test_champions_are_told_with_their_days_their_maker_and_the_evidence(ask) ->
     assert "auc=0.7000" in text
     assert "version 1  2013-04-20 to now" in text
     assert [stay["version"] for stay in json.loads(ask("history", "--champions", "--json")[1])] == [1, 2, 1]
+
+
+def test_the_evidence_of_a_rollback_is_told_in_words_and_whole(tmp_path: Path) -> None:
+    said = [
+        {"monitor": name, "day": "2013-04-20", "verdict": "alarm", "numbers": {}} for name in ("drift", "performance")
+    ]
+    evidence = {"judgements": said, "shares": {"champion": 0.5}, "note": "x" * 70}
+    lines = [*CHANGE[:5], replace(CHANGE[5], evidence=evidence), CHANGE[6]]
+    Promotions(DeltaTables(tmp_path / "tables")).record(lines)
+    text = CliRunner(env={"MLOPS_STATE": str(tmp_path)}).invoke(main, ["history", "--champions"]).output
+    told = f"judgements=drift alarm; performance alarm  note={'x' * 70}  shares=champion 0.5000"
+    assert told in text
 
 
 @pytest.mark.parametrize(("moment", "version"), [("2013-04-09", 1), ("2013-04-10", 2), ("2013-04-20", 1)])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_assets.contracts import Gate, Transition, from_json, to_json
 from mlops_assets.ml.annex_iv import (
     PERSON,
     POINTS,
@@ -15,6 +16,7 @@ from mlops_assets.ml.annex_iv import (
 from mlops_assets.ml.card_diff import differing
 from mlops_assets.ml.card_facts import CALIBRATION, PICTURES
 from mlops_assets.ml.card_pages import page, with_pictures
+from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.model_cards import write_card
 from mlops_assets_tests.ml.test_model_cards import EVALUATION, FACTS, MANIFEST, TRANSITION
 
@@ -62,6 +64,83 @@ def test_every_paragraph_of_facts_names_its_record() -> None:
 @pytest.mark.parametrize("fact", ["c0ffee", "off by 0.18", "operator:jane", "the first model"])
 def test_a_fact_stands_in_the_documentation(fact: str) -> None:
     assert fact in write_technical_documentation(SHOWN)
+
+
+def test_the_features_that_lead_are_those_of_the_largest_contribution() -> None:
+    sizes = {f"{chr(122 - n)}{n}": 1.0 - n / 20 for n in range(16)}
+    told = Explanations(
+        mean_contribution=sizes, expected_value=0.0, rows=2000, slices={"carrier=UA": {"z": 0.7, "a": 0.2}}
+    )
+    facts = replace(SHOWN, explanations=from_json(Explanations, to_json(told)))
+    assert "What moves its answers most: z0, y1, x2, w3, v4." in write_technical_documentation(facts)
+    card = write_card(facts)
+    assert card.index("| z0 | 1.0000 |") < card.index("| l14 | 0.3000 |")
+    assert "| k15 |" not in card
+    assert "| carrier=UA | z 70%, a 20% |" in card
+
+
+def point_of(text: str, number: str) -> str:
+    """What stands under one point of the annex."""
+    return next(part for part in text.split("\n## ") if part.startswith(f"{number} "))
+
+
+def moved(kind: str, arms: tuple[str | None, str | None], by: str = "sensor:release") -> Transition:
+    """A line of the promotion history."""
+    return replace(TRANSITION, kind=kind, from_arm=arms[0], to_arm=arms[1], by=by, reason="its reason")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([("registered", (None, None))], "This version has entered no arm of the traffic."),
+        ([("promoted", (None, "champion"))], "2013-04-01 promoted to champion, without shadow and canary, by sensor:"),
+        (
+            [("shadow", (None, "shadow")), ("canary", ("shadow", "canary")), ("promoted", ("canary", "champion"))],
+            "2013-04-01 promoted to champion, by sensor:release: its reason.",
+        ),
+        (
+            [
+                ("refused", (None, None)),
+                ("override", (None, "champion"), "operator:joe"),
+                ("rolled_back", ("champion", None)),
+                ("restored", (None, "champion")),
+            ],
+            "2013-04-01 refused, by sensor:release: its reason; 2013-04-01 override to champion, round the gates, "
+            "without shadow and canary, by operator:joe: its reason; 2013-04-01 rolled_back out of champion, by "
+            "sensor:release: its reason; 2013-04-01 restored to champion, by sensor:release: its reason.",
+        ),
+    ],
+)  # fmt: skip
+def test_the_annex_tells_the_way_of_this_version_from_its_history(lines: list, told: str) -> None:
+    facts = replace(SHOWN, transitions=tuple(moved(*line) for line in lines))
+    point = point_of(write_technical_documentation(facts), "2(f)")
+    assert told in point
+    assert "Every new version" not in point
+
+
+def test_the_annex_counts_what_passed_what_failed_and_what_was_not_judged() -> None:
+    gates = (
+        Gate(name="a", passed=True, reason="fine"),
+        Gate(name="b", passed=False, reason="off by 0.18"),
+        Gate(name="c", passed=True, judged=False, reason="not judged: too few days"),
+    )
+    text = write_technical_documentation(replace(SHOWN, evaluation=replace(EVALUATION, gates=gates, enforced=False)))
+    told = "1 of 3 passed; failed: b (off by 0.18); not judged: c; a dry run: they stopped nothing"
+    assert told in point_of(text, "2(f)")
+    assert told in point_of(text, "2(g)")
+
+
+def test_no_source_has_backticks_within_backticks() -> None:
+    text = write_technical_documentation(SHOWN)
+    assert "``" not in text
+    assert "`promotion history: mlops history`" in text
+
+
+def test_a_text_from_before_registration_says_so() -> None:
+    early = replace(SHOWN, version=None, transitions=())
+    title = "# Technical documentation, arrival_delay, cut-off day 2013-03-31, text before registration\n"
+    assert title in write_technical_documentation(early)
+    assert "unregistered" not in write_technical_documentation(early) + write_card(early)
 
 
 @pytest.mark.parametrize("title", [SECTIONS[0], SECTIONS[-1]])

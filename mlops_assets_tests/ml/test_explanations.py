@@ -6,9 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.contracts import Slice
+from mlops_assets.contracts import Slice, from_json, to_json
+from mlops_assets.ml import explanation_plots
 from mlops_assets.ml.explanation_plots import beeswarm_plot, dependence_plot, importance_plot
-from mlops_assets.ml.explanations import attribute, compared, contributions, explain, summarize
+from mlops_assets.ml.explanations import (
+    AttributionDrift,
+    Explanations,
+    attribute,
+    compared,
+    contributions,
+    explain,
+    summarize,
+)
 from mlops_assets.ml.matrices import matrix
 from mlops_assets.ml.models import Scorer, make_bundle, train
 from mlops_assets_tests.ml.made_rows import FEATURES, NAMES, TRAINING
@@ -28,6 +37,24 @@ def test_the_feature_that_decides_the_label_leads(scorer: Scorer, history: pd.Da
     )
     assert explanations.rows == 2000
     assert importance_plot(explanations).startswith(b"\x89PNG")
+
+
+def test_the_largest_still_leads_after_a_way_through_json() -> None:
+    drift = AttributionDrift(
+        against_version=1, distance=0.3, limit=0.1, moved={"delay": (0.2, 0.6), "carrier": (0.1, 0.0)}
+    )
+    kept = Explanations(
+        mean_contribution={"wind": 0.9, "delay": 0.5, "carrier": 0.1},
+        expected_value=-1.2,
+        rows=2000,
+        slices={"carrier=UA": {"wind": 0.6, "carrier": 0.1}},
+        drift=drift,
+    )
+    read = from_json(Explanations, to_json(kept))
+    assert list(read.mean_contribution) == ["wind", "delay", "carrier"]
+    assert list(read.slices["carrier=UA"]) == ["wind", "carrier"]
+    assert read.drift is not None
+    assert list(read.drift.moved) == ["delay", "carrier"]
 
 
 def test_nothing_to_explain_is_an_error(scorer: Scorer, history: pd.DataFrame) -> None:
@@ -106,6 +133,17 @@ def test_slices_are_explained_apart_and_pictures_repeat_to_the_byte(scorer: Scor
     for draw in (beeswarm_plot, dependence_plot):
         assert draw(rows).startswith(b"\x89PNG")
         assert draw(rows) == draw(rows)
+
+
+def test_zero_is_marked_on_the_axis_of_the_contributions(
+    scorer: Scorer, history: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(explanation_plots, "png", drawn.append)
+    explanation_plots.dependence_plot(attribute(scorer, history))
+    panels = {axes.get_title(): axes for axes in drawn[0].axes}
+    assert list(panels["carrier"].lines[0].get_xdata()) == [0, 0]
+    assert list(panels["delay"].lines[0].get_ydata()) == [0, 0]
 
 
 def bundle_of_rows(rows: pd.DataFrame) -> dict[str, bytes]:

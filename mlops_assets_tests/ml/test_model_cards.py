@@ -113,5 +113,49 @@ def test_a_card_without_metadata_is_incomplete() -> None:
     assert "metadata: tags" in missing_sections(write_card(FACTS).replace("tags:\n", "other:\n"))
 
 
+def test_the_champion_stands_beside_figures_of_the_same_rows() -> None:
+    slices = {
+        "hour=13": {"rows": 774.0, "auc": 0.7, "log_loss": 0.4, "late_rate": 0.2}
+        | {"difference": 0.01, "low": 0.0051, "high": 0.0149, "days": 9.0, "compared_rows": 557.0}
+    }
+    compared = replace(
+        EVALUATION,
+        champion_version=2,
+        champion_metrics={"log_loss": 0.47},
+        compared_metrics={"log_loss": 0.46},
+        compared_rows=8_000,
+        compared_days=9,
+        slices=slices,
+    )
+    card = write_card(replace(FACTS, evaluation=compared))
+    assert "Both on the same 8000 of the 12000 rows: those of the 9 days that the champion, version 2, was not" in card
+    assert "| log_loss | 0.4600 | 0.4700 |" in card
+    assert "| log_loss | 0.4500 |  |" in card
+    assert "| hour=13 | 774 | 0.7000 | 0.4000 | 0.2000 | 0.0100 | 0.0051 to 0.0149 | 557 | 9 |" in card
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(None, "were not recorded"), (0, "trained on all of these days: they cannot compare the two")]
+)
+def test_a_champion_without_figures_of_unseen_rows_has_none_in_the_card(rows: int | None, said: str) -> None:
+    older = replace(EVALUATION, champion_version=2, champion_metrics={"log_loss": 0.1234}, compared_rows=rows)
+    card = write_card(replace(FACTS, evaluation=older))
+    assert said in card
+    assert "0.1234" not in card
+
+
+def test_a_gate_without_evidence_is_shown_as_not_judged() -> None:
+    gate = Gate(name="no_slice_is_much_worse", passed=True, judged=False, reason="not judged: too few days")
+    assert f"| {gate.name} | not judged | {gate.reason} |" in write_card(
+        replace(FACTS, evaluation=replace(EVALUATION, gates=(gate,)))
+    )
+
+
+def test_the_table_of_data_has_no_column_that_nobody_fills() -> None:
+    card = write_card(FACTS)
+    assert "| flights/features/origin_weather | 4 | 2013-01-01 to x |\n" in card
+    assert "not computed" not in card
+
+
 def test_a_version_that_was_never_released_says_so() -> None:
     assert "Not released." in write_card(replace(FACTS, version=None, transitions=()))

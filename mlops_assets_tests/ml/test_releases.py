@@ -64,6 +64,12 @@ def test_a_dry_run_of_the_gates_stops_nothing_and_says_so() -> None:
     assert decide(replace(candidate(None), enforced=False)).reason == "all gates passed"
 
 
+def test_a_gate_that_judged_nothing_stops_nothing_and_is_not_told_as_passed() -> None:
+    thin = (*GOOD, Gate(name="c", passed=True, judged=False, reason="not judged: too few days"))
+    decided = decide(candidate(None, gates=thin))
+    assert (decided.step, decided.reason) == (Step.TO_SHADOW, "no gate failed (not judged: c)")
+
+
 def test_a_refusal_names_the_gate_that_failed() -> None:
     assert "calibration is off" in decide(candidate(None, gates=BAD)).reason
 

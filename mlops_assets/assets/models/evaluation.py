@@ -132,7 +132,15 @@ def metadata_of(result: Evaluation, calibration: bytes) -> dict[str, object]:
         "rows": result.rows,
         "gates": "enforced" if result.enforced else "a dry run: they stop nothing",
         "intervals": dg.MetadataValue.json({name: list(ends) for name, ends in result.intervals.items()}),
-        "champion": dg.MetadataValue.json(dict(result.champion_metrics)),
+        "beside_the_champion": dg.MetadataValue.json(
+            {
+                "version": result.champion_version,
+                "rows": result.compared_rows,
+                "days": result.compared_days,
+                "candidate": dict(result.compared_metrics),
+                "champion": dict(result.champion_metrics),
+            }
+        ),
         "slices": dg.MetadataValue.md(pd.DataFrame(result.slices).T.to_markdown(floatfmt=".4f")),
         "calibration": picture(calibration, "calibration"),
         "digest": result.model_digest,
@@ -147,7 +155,7 @@ def checks_of(result: Evaluation) -> list[dg.AssetCheckResult]:
             passed=bool(gate.passed),
             check_name=gate.name,
             severity=severity,
-            metadata={"reason": gate.reason, **plain(gate.numbers)},
+            metadata={"answer": gate.answer, "reason": gate.reason, **plain(gate.numbers)},
         )
         for gate in result.gates
     ]

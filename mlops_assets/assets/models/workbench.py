@@ -16,13 +16,13 @@ from mlops_assets.assets.files import folder, training_set_of
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.contracts import Evaluation, Manifest, UseCase, from_json
 from mlops_assets.ml.bundles import MODEL_FILES, SIGNATURE_FILE, bundle_digest, bundle_files
-from mlops_assets.ml.card_facts import EXPLANATIONS
+from mlops_assets.ml.card_facts import CARD, EXPLANATIONS, TECHNICAL
 from mlops_assets.ml.explanations import Explanations
 from mlops_assets.ml.families import family_of
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.training import thaw
 
-CARD, TECHNICAL, HELD_OUT = "card.md", "annex_iv.md", "held_out.parquet"
+HELD_OUT = "held_out.parquet"
 __all__ = ["CARD", "EVALUATION", "EXPLANATIONS", "HELD_OUT", "MANIFEST", "TECHNICAL", "TRAINING_SET"]
 
 
