@@ -135,7 +135,7 @@ def _beside_champion(shown: Evaluation) -> str:
 def _slices(facts: CardFacts) -> str:
     against = "the constant rate" if facts.evaluation.champion_version is None else "the champion"
     rows = [
-        (name, int(s["rows"]), s["auc"], s["log_loss"], s["late_rate"], *_beside(s))
+        (name, int(s["rows"]), s.get("auc", ""), s["log_loss"], s["late_rate"], *_beside(s))
         for name, s in facts.evaluation.slices.items()
     ]
     header = (

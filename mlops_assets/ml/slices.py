@@ -48,14 +48,16 @@ def _order(value: object) -> tuple[bool, float, str]:
 
 
 def measures(parts: Mapping[str, np.ndarray], scores: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    """``name=value`` -> rows, auc, log_loss, late_rate, mean_score."""
+    """``name=value`` -> rows, auc (not where all labels are alike), log_loss, late_rate, mean_score."""
     return {name: _measures(scores[rows], labels[rows]) for name, rows in parts.items()}
 
 
 def _measures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    # Where all labels are alike there is no AUC, and JSON has no NaN.
+    ranking = {"auc": auc(scores, labels)} if 0 < labels.mean() < 1 else {}
     return {
         "rows": float(len(labels)),
-        "auc": auc(scores, labels),
+        **ranking,
         "log_loss": float(log_losses(scores, labels).mean()),
         "late_rate": float(labels.mean()),
         "mean_score": float(scores.mean()),

@@ -40,6 +40,13 @@ def test_positions_are_those_of_the_frame_whatever_its_index() -> None:
     assert (moved.iloc[parts["carrier=UA"]]["carrier"] == "UA").all()
 
 
+def test_a_slice_with_one_label_alone_has_no_auc() -> None:
+    labels, scores = np.repeat([1.0, 0.0], [600, 400]), np.linspace(0, 1, 1000)
+    told = measures(divide(FRAME, [Slice(name="carrier", column="carrier")]), scores, labels)
+    assert "auc" not in told["carrier=AA"]
+    assert all(np.isfinite(list(values.values())).all() for values in told.values())
+
+
 def test_a_slice_is_measured_and_compared_on_its_own_rows() -> None:
     parts = divide(FRAME, [Slice(name="carrier", column="carrier")])
     labels = np.tile([1.0, 0.0], 500)
