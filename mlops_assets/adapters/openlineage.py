@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from openlineage.client.transport import Transport
 
 NAMESPACE = "mlops_assets"
-PRODUCER = "https://pypi.org/project/mlops-assets"
+PRODUCER = "urn:mlops-assets"
 TIMEOUT_S = 5.0
 RETRIES = 1
 """The sensor tries again at its next tick; it must not hold the others up."""

@@ -1,3 +1,5 @@
+"""The feed lands one thing at a time, in order, and waits for runs and sensors before the next."""
+
 import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 

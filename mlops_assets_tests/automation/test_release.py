@@ -1,3 +1,5 @@
+"""The release sensor asks for the next step of a candidate, once for each verdict."""
+
 from mlops_assets.assets.address import MODELS, MONITORING, key
 
 SENSOR = "arrival_delay__release"

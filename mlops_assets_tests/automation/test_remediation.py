@@ -1,3 +1,5 @@
+"""The remediation sensor asks for what was decided, once, and says why."""
+
 from mlops_assets.assets.address import MONITORING, key
 
 SENSOR = "arrival_delay__remediation"

@@ -84,6 +84,24 @@ def train(seed: int, width: int, rounds: int) -> tuple[bytes, np.ndarray, np.nda
     return text.encode(), golden, np.asarray(booster.predict(golden, num_iteration=trees)), trees
 
 
+def signature_of(golden: np.ndarray, scores: np.ndarray, **own: object) -> Signature:
+    """The signature of a bundle of these tests: golden rows with their scores, and what is the bundle's own."""
+    return Signature(
+        model=MODEL,
+        label="is_late",
+        entity_id="flight_id",
+        feature_service="arrival_delay_v1",
+        feature_service_digest="0" * 64,
+        request_fields=REQUEST_FIELDS,
+        views=VIEWS,
+        golden=tuple(
+            GoldenRow(tuple(None if np.isnan(v) else float(v) for v in row), float(score))
+            for row, score in zip(golden, scores, strict=True)
+        ),
+        **own,
+    )
+
+
 @pytest.fixture(scope="session")
 def make_bundle() -> Callable[..., Files]:
     """``make_bundle(seed)``: the files of a small real bundle; keyword arguments replace parts of its signature."""
@@ -95,22 +113,8 @@ def make_bundle() -> Callable[..., Files]:
         if key not in trained:
             trained[key] = train(*key)
         text, golden, scores, trees = trained[key]
-        signature = Signature(
-            model=MODEL,
-            label="is_late",
-            entity_id="flight_id",
-            feature_service="arrival_delay_v1",
-            feature_service_digest="0" * 64,
-            request_fields=REQUEST_FIELDS,
-            views=VIEWS,
-            transformations=("schedule_features",) if transformed else (),
-            features=features,
-            golden=tuple(
-                GoldenRow(tuple(None if np.isnan(v) else float(v) for v in row), float(score))
-                for row, score in zip(golden, scores, strict=True)
-            ),
-            trees=trees,
-        )
+        transformations = ("schedule_features",) if transformed else ()
+        signature = signature_of(golden, scores, features=features, trees=trees, transformations=transformations)
         return {
             MODEL_FILE: text,
             SIGNATURE_FILE: encode_signature(msgspec.structs.replace(signature, **changes)),
@@ -135,23 +139,7 @@ def logistic_bundle() -> Files:
     content = to_onnx(design, model.coef_[0], float(model.intercept_[0]))
     golden = np.vstack([matrix[:4], np.full((1, len(FEATURES)), np.nan)])
     scores = OnnxEngine(content, features=len(FEATURES)).predict(golden)
-    signature = Signature(
-        model=MODEL,
-        label="is_late",
-        entity_id="flight_id",
-        feature_service="arrival_delay_v1",
-        feature_service_digest="0" * 64,
-        request_fields=REQUEST_FIELDS,
-        views=VIEWS,
-        transformations=(),
-        features=FEATURES,
-        golden=tuple(
-            GoldenRow(tuple(None if np.isnan(v) else float(v) for v in row), float(score))
-            for row, score in zip(golden, scores, strict=True)
-        ),
-        trees=0,
-        engine="onnx",
-    )
+    signature = signature_of(golden, scores, features=FEATURES, trees=0, transformations=(), engine="onnx")
     return {signature.model_file: content, SIGNATURE_FILE: encode_signature(signature)}
 
 
