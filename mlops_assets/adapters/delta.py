@@ -5,6 +5,7 @@ Does not: names of tables, retries (``adapters.conflicts``), types of columns (`
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
@@ -22,6 +23,15 @@ def exists(path: str) -> bool:
     from deltalake import DeltaTable
 
     return DeltaTable.is_deltatable(path)
+
+
+def birth(path: str) -> tuple[int, int] | None:
+    """What tells a table from another one that was made at the same place later; None without a table."""
+    try:
+        first = (Path(path) / "_delta_log" / f"{0:020}.json").stat()
+    except FileNotFoundError:
+        return None
+    return first.st_ino, first.st_mtime_ns
 
 
 def create(path: str, rows: pd.DataFrame, *, partitioned: bool) -> None:
