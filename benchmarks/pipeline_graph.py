@@ -61,9 +61,10 @@ class Runs:
 
     def year(self, year: int, watched: EventsWatched) -> dict[str, float]:
         """What a run over a year took."""
-        events, seconds = watched.events, watched.seconds
+        events, seconds, bodies = watched.events, watched.seconds, watched.body_seconds
         work = self.days(days_of_years(year, year))
         told = {"events": watched.events - events, "event_seconds": watched.seconds - seconds}
+        told["body_seconds"] = watched.body_seconds - bodies
         return {"work": work, **told, "peak_mb": peak_mb_of()}
 
     def days(self, days: list[str]) -> float:

@@ -33,12 +33,12 @@ class TableMismatch(ValueError):
 
 
 def settled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a fresh index and every column in one of the five types.
+    """The frame with a fresh index and every column in one of the five types; columns that are so already are shared.
 
     Raises TypeError, naming the column, for instants without zone and for values that are of no such type.
     """
     columns = {str(name): _settled(frame[name]) for name in frame.columns}
-    return pd.DataFrame(columns, index=frame.index).set_axis(pd.RangeIndex(len(frame)), copy=False)
+    return pd.DataFrame(columns, index=frame.index, copy=False).set_axis(pd.RangeIndex(len(frame)), copy=False)
 
 
 def arrow_schema(frame: pd.DataFrame) -> "pa.Schema":
@@ -55,7 +55,7 @@ def checked(table: str, frame: pd.DataFrame, days: Sequence[str] | None) -> pd.D
     rows = settled(frame)
     if days is None:
         return rows
-    strangers = sorted(set(rows[DAY]) - set(days), key=str) if DAY in rows else ["no column day"]
+    strangers = sorted(set(rows[DAY].unique()) - set(days), key=str) if DAY in rows else ["no column day"]
     if strangers:
         raise TableMismatch(f"{table}: a write of {len(days)} days holds other ones: {strangers[:3]}")
     # A frame without rows may have any type there; the partition column is text.
@@ -123,7 +123,8 @@ def by_day(frame: pd.DataFrame) -> pd.DataFrame:
     # Numbers are put in order faster than text, and most frames are in order already.
     days, _ = pd.factorize(frame[DAY], sort=True)
     ordered = frame if (np.diff(days) >= 0).all() else frame.take(np.argsort(days, kind="stable"))
-    return ordered[names].set_axis(pd.RangeIndex(len(frame)), copy=False)
+    chosen = ordered if names == list(ordered.columns) else ordered[names]
+    return chosen.set_axis(pd.RangeIndex(len(frame)), copy=False)
 
 
 def _settled(values: pd.Series) -> pd.Series:

@@ -5,7 +5,8 @@ Belongs here: whatever must be bit-equal between training and serving after the 
 Does not: pandas (the server's workers import this), feature computation (``ml.features``, ``ml.on_demand``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -49,4 +50,5 @@ def _numbers(values: Sequence[object] | np.ndarray) -> np.ndarray:
 
 def _codes(values: Sequence[object] | np.ndarray, levels: Sequence[str]) -> np.ndarray:
     index = {level: float(code) for code, level in enumerate(levels)}
-    return np.array([index.get(value, np.nan) for value in values], dtype=np.float64)  # type: ignore[arg-type]
+    look: Callable[[object, float], float] = index.get  # type: ignore[assignment]
+    return np.fromiter(map(look, values, repeat(np.nan)), np.float64, len(values))

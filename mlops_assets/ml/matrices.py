@@ -24,6 +24,12 @@ class Rows:
     labels: np.ndarray
     """0 or 1, shape (rows,), float64."""
 
+    def parted(self, first: int) -> "tuple[Rows, Rows]":
+        """The first rows, so many, and the others."""
+        parts = (slice(None, first), slice(first, None))
+        before, after = (Rows(matrix=self.matrix[part], labels=self.labels[part]) for part in parts)
+        return before, after
+
 
 def rows_of(frame: pd.DataFrame, features: Sequence[ModelFeature], label: str) -> Rows:
     """Matrix and labels of a frame. Raises MissingColumn."""

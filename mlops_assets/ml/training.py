@@ -10,6 +10,7 @@ flight that was cancelled or diverted never gets one and is never a row.
 
 import hashlib
 import io
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -109,11 +110,11 @@ def freeze(frame: pd.DataFrame) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
-def thaw(content: bytes) -> pd.DataFrame:
-    """The frame that ``freeze`` made the bytes from."""
+def thaw(content: bytes, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The frame that ``freeze`` made the bytes from, or those of the columns that it has."""
     from pyarrow import parquet
 
-    frame = parquet.read_table(io.BytesIO(content)).to_pandas()
+    frame = parquet.read_table(io.BytesIO(content), columns=None if columns is None else list(columns)).to_pandas()
     instants = frame.select_dtypes(include="datetimetz").columns
     return frame.astype(dict.fromkeys(instants, INSTANT))
 

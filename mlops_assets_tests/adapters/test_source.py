@@ -154,7 +154,7 @@ def test_a_landed_file_that_is_cut_is_named(tmp_path: Path, content: bytes, reas
         source.part("weather", "2013-03-11")
 
 
-def test_rows_are_counted_as_they_are_read(tmp_path: Path) -> None:
+def test_rows_of_landed_days_are_counted(tmp_path: Path) -> None:
     source = LandedSource(tmp_path, NycFlights())
     days = ("2013-03-11", "2013-12-31")
     counts = {(name, day): source.rows(name, day) for name in ("flights", "arrivals", "weather") for day in days}

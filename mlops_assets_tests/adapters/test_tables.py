@@ -87,6 +87,25 @@ def test_a_new_column_is_missing_in_older_rows(tables: Tables) -> None:
     assert frame["note"].tolist() == [None, "new"]
 
 
+def test_many_days_are_read_in_the_order_in_which_they_were_written(tables: Tables) -> None:
+    days = [(pd.Timestamp(D1) + pd.Timedelta(days=n)).strftime("%Y-%m-%d") for n in range(120)]
+    value = np.random.default_rng(1).permutation(120 * 2_000).astype("float64")
+    frame = pd.DataFrame({"day": np.repeat(days, 2_000), "value": value, "text": value.astype(str)})
+    tables.replace(NAME, frame.iloc[::-1].sort_values("day", kind="stable", ascending=False), days, {})
+    tables.replace(NAME, rows(days[7], 3, 1, 2).assign(text="x"), [days[7]], {})
+    backwards = frame.iloc[::-1].sort_values("day", kind="stable").reset_index(drop=True)
+    found = tables.read(NAME)
+    for day in (days[0], days[40], days[-1]):
+        here, there = (whole[whole["day"] == day]["value"].tolist() for whole in (found, backwards))
+        assert here == there
+    assert found["day"].is_monotonic_increasing
+    assert found[found["day"] == days[7]]["value"].tolist() == [3.0, 1.0, 2.0]
+    assert (
+        tables.read(NAME, days[1], days[-2], columns=["value"])["value"].tolist()
+        == found["value"][2_000:-2_000].tolist()
+    )
+
+
 def test_an_old_version_stays_readable(tables: Tables) -> None:
     first = tables.replace(NAME, rows(D1, 1), [D1], {})
     second = tables.replace(NAME, rows(D1, 2), [D1], {})

@@ -29,8 +29,19 @@ def test_the_digest_knows_rows_and_not_their_layout() -> None:
 
 
 def test_the_digest_is_the_same_in_every_release() -> None:
-    frame = pd.DataFrame({"a": ["x", None], "b": [1.5, np.nan], "c": pd.to_datetime(["2013-01-01", None], utc=True)})
-    assert content_digest(frame) == "a895fd9d553c0df054d6bafe8c1b97b74d0a51ce9919a1193855d155b0d3f1ff"
+    texts = ["x", None, "nan", "", "ä", "x"] * 50
+    instants = pd.to_datetime(["2013-01-01", None, "2013-01-02"] * 100, utc=True)
+    frame = pd.DataFrame({"a": texts, "b": [*np.arange(299.0), np.nan], "c": instants, "d": np.arange(300)})
+    assert content_digest(frame) == "426446284d28e4ac78e016f9d18c0bc2dc56305eefad260f8c305d0059d7e6f4"
+
+
+def test_texts_that_look_alike_are_not_the_same() -> None:
+    digests = {content_digest(pd.DataFrame({"a": [text, "z"], "b": [0, 0]})) for text in ("", None, "None", "nan", "0")}
+    assert len(digests) == 5
+    joined = [content_digest(pd.DataFrame({"a": pair, "b": [0, 0]})) for pair in (["ab", "c"], ["a", "bc"])]
+    assert joined[0] != joined[1]
+    swapped = [content_digest(pd.DataFrame({"a": ["x", "y"], "b": pair})) for pair in (["u", "v"], ["v", "u"])]
+    assert swapped[0] != swapped[1]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -23,7 +23,7 @@ from mlops_assets.assets.models.parameter_study import facts_of_family, found_at
 from mlops_assets.assets.models.workbench import HELD_OUT, MANIFEST, TRAINING_SET, place, shared
 from mlops_assets.contracts import Manifest, Training, TrainingSetManifest, UseCase, to_json
 from mlops_assets.ml.bundles import Inputs, bundle_digest
-from mlops_assets.ml.fitting import fit_bundle
+from mlops_assets.ml.fitting import fit_bundle, fitted_columns
 from mlops_assets.ml.models import TrainedModel
 from mlops_assets.ml.plots import training_plot
 from mlops_assets.ml.training import freeze, thaw
@@ -73,9 +73,9 @@ def build_model(use_case: UseCase) -> dg.AssetsDefinition:
         frozen, rows = training_set_of(artifacts, use_case, cutoff)
         training = facts_of(use_case, config, found_at(artifacts, use_case, frozen, config.family))
         inputs = inputs_as_frozen(feature_store, frozen)
-        fault = config.invert_label_share
+        frame, fault = thaw(rows, fitted_columns(use_case, inputs)), config.invert_label_share
         trained, bundle = fit_bundle(
-            thaw(rows), use_case, training, inputs, invert_label_share=fault, threads=config.threads
+            frame, use_case, training, inputs, invert_label_share=fault, threads=config.threads
         )
         tracked = experiment_tracking.run(context)
         log(tracked, trained, cutoff)
