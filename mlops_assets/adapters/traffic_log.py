@@ -99,7 +99,8 @@ class TrafficLog(ABC):
         """The columns of the vectors logged under that digest. Raises KeyError."""
 
     def frame(self, day: str | None = None, model: str | None = None) -> "pd.DataFrame":
-        """The same records as columns.
+        """The records of decisions as columns. Features that callers sent themselves are in ``read`` alone: nobody can
+        say where they come from.
 
         Book-keeping columns as in TrafficRecord; ``<arm>_score``, ``<arm>_version`` and ``<arm>_digest`` for every arm
         that scored; ``<view>__feature_time``; the request fields by name; the features by name: numbers as the model
@@ -110,6 +111,8 @@ class TrafficLog(ABC):
         names: dict[str, tuple[ModelFeature, ...]] = {}
         rows = []
         for record in self.read(day, model):
+            if not record.request:
+                continue
             key = record.features_digest
             if key is not None and key not in names:
                 names[key] = self.features(key)

@@ -17,6 +17,7 @@ from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, Traff
 from mlops_assets.contracts import ArmStatus, ServerStatus
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.serving.arms import ORDER, ModelState, now
+from mlops_assets.serving.columns import Columns, rows_of
 from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
@@ -78,7 +79,7 @@ class DataPlane:
         self._log = log
         self._online = online
         self.transformations = transformations
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._states: Mapping[str, ModelState] = {}
         self._notes: dict[str, str] = {}
         self.metrics = Metrics()
@@ -104,17 +105,27 @@ class DataPlane:
         """Read a request strictly; ``explain`` asks for reasons. Raises Refusal, which names the field."""
         arrived = time.perf_counter()
         envelope = parse_envelope(body)
-        state = self._states.get(envelope.model)
-        if state is None and not self._states:
-            raise Refusal(503, None, "the server does not know yet what to serve: try again in a moment")
-        if state is None:
-            raise Refusal(404, "model", f"no such model; this server has {', '.join(sorted(self._states))}")
-        rows = parse_rows(envelope, state.form, state.timezone, self._max_rows)
-        if not state.answers:
-            raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
+        state = self.state_of(envelope.model)
+        rows = parse_rows(envelope, state.form, state.timezone, self.max_rows)
+        _require_answers(state)
         if explain and len(rows) > MOST_ROWS:
             raise Refusal(422, "rows", f"{len(rows)} rows to explain: send at most {MOST_ROWS} with ?explain=true")
         return PredictRequest(state, rows, arrived, explain=explain)
+
+    def check_columns(self, model: str, columns: Columns, *, nan_is_missing: bool = False) -> PredictRequest:
+        """Read a request of named columns strictly. Raises Refusal, which names row and column."""
+        arrived, state = time.perf_counter(), self.state_of(model)
+        rows = rows_of(model, columns, state, self.max_rows, nan_is_missing=nan_is_missing)
+        _require_answers(state)
+        return PredictRequest(state, rows, arrived)
+
+    def state_of(self, model: str) -> ModelState:
+        """Who answers for a model now. Raises Refusal: 404, or 503 before anything is known."""
+        if not self._states:
+            raise Refusal(503, None, "the server does not know yet what to serve: try again in a moment")
+        if model not in self._states:
+            raise Refusal(404, "model", f"no such model; this server has {', '.join(sorted(self._states))}")
+        return self._states[model]
 
     def predict(self, requests: Sequence[PredictRequest]) -> list[Answer | Refusal]:
         """Answer a batch: every answer returned is durably logged.
@@ -146,15 +157,15 @@ class DataPlane:
         return known
 
     def _score(self, requests: Sequence[PredictRequest], batch: "_Batch", known: Mapping[str, TrafficRecord]) -> None:
-        """Score every new row once, all rows of a state together, so that each view is read once per batch."""
+        """Score every new row once, all alike together, so that each view is read once per batch."""
         claimed = set(known)
-        by_state: dict[ModelState, list[tuple[DecisionRow, int]]] = {}
+        alike: dict[tuple[ModelState, bool], list[tuple[DecisionRow, int]]] = {}
         for position, request in enumerate(requests):
             for row in request.rows if position not in batch.refused else ():
                 if row.request_id not in claimed:
                     claimed.add(row.request_id)
-                    by_state.setdefault(request.state, []).append((row, position))
-        for state, pairs in by_state.items():
+                    alike.setdefault((request.state, row.given is None), []).append((row, position))
+        for (state, _), pairs in alike.items():
             said = score_rows(state, [row for row, _ in pairs], self._online, self.transformations, self.metrics)
             self._tell(state, said)
             batch.features.update(said.features)
@@ -235,19 +246,32 @@ def _about(row: int, said: Refusal) -> Refusal:
     return Refusal(said.status, f"rows[{row}]", said.message) if said.field == "rows" else said
 
 
+def _require_answers(state: ModelState) -> None:
+    if not state.answers:
+        raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
+
+
 def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRecord]) -> dict[int, Refusal]:
     """Position -> refusal of the requests that use a request id which belongs to another decision."""
-    claims = {key: (r.model, r.entity_id, r.event_time) for key, r in known.items()}
+    claims: dict[str, Claim] = {key: (r.model, r.entity_id, r.event_time) for key, r in known.items()}
     refused: dict[int, Refusal] = {}
     for position, request in enumerate(requests):
         mine = {row.request_id: (request.state.facts.name, *row.identity) for row in request.rows}
-        stolen = next((i for i, (key, who) in enumerate(mine.items()) if claims.get(key, who) != who), None)
+        stolen = next((i for i, (key, who) in enumerate(mine.items()) if not _same(claims.get(key, who), who)), None)
         if stolen is None:
             claims |= mine
         else:
             message = "this id was used for another decision: send a new one for a new decision"
             refused[position] = Refusal(409, f"rows[{stolen}].request_id", message)
     return refused
+
+
+Claim = tuple[str, str, str | None]
+"""Whose decision a request id stands for: model, entity, event time (None: any)."""
+
+
+def _same(one: Claim, other: Claim) -> bool:
+    return one[:2] == other[:2] and (one[2] == other[2] or None in (one[2], other[2]))
 
 
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:

@@ -8,9 +8,11 @@ It imports neither mlflow nor feast nor pandas nor the lightgbm package (a test 
 hundreds of megabytes.
 """
 
+import contextlib
 import logging
 import socket
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import uvicorn
@@ -22,6 +24,7 @@ from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.configuration import ServerConfig, read_config
 from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.follower import Follower, follow_in_background
 from mlops_assets.serving.parent import end_with_parent
 
@@ -42,11 +45,20 @@ def run(config: ServerConfig, listening: socket.socket) -> None:
         config.nudge.touch()
         wake()
 
-    app = App(plane, batcher, nudge, config.max_body_bytes)
+    app = App(Endpoints(plane, batcher, nudge, _versions()), plane.metrics, config.max_body_bytes)
     uvicorn.Server(_uvicorn(app)).run(sockets=[listening])
     end()
     batcher.stop()
     log.close()
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages whose versions callers may ask for; of one that is not installed, nothing."""
+    found = {}
+    for package in ("mlops_assets", "mlflow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def _uvicorn(app: App) -> uvicorn.Config:

@@ -103,15 +103,22 @@ def test_unknown_columns_are_a_key_error(log):
 
 def test_the_frame_has_raw_categories_and_one_column_per_arm(log):
     unknown = record(2, request={"carrier": "ZZ"}, features=struct.pack("<3d", math.nan, 1.0, 2.0))
-    decoded = record(3, request={})
+    decoded = record(3, request={"origin": "EWR"})
     log.append([record(1), unknown, decoded], {DIGEST: FEATURES})
     frame = log.frame("2013-04-01")
     assert frame["carrier"].tolist() == ["UA", "ZZ", "UA"]
     assert frame["distance"].tolist() == [0.1 + 0.2, 1.0, 0.1 + 0.2]
     assert frame["shadow_score"].tolist() == [1 / 3] * 3
     assert frame["champion_version"].tolist() == [3] * 3
+
     assert frame["origin_weather__feature_time"].tolist() == ["2013-04-01T11:00:00Z"] * 3
     assert frame["origin_weather__temp"].isna().tolist() == [True, False, True]
+
+
+def test_features_that_callers_sent_are_kept_but_are_no_decisions(log):
+    log.append([record(1), record(2, request={})], {DIGEST: FEATURES})
+    assert log.frame("2013-04-01")["request_id"].tolist() == ["r1"]
+    assert [kept.request_id for kept in log.read()] == ["r1", "r2"]
 
 
 def test_a_log_that_cannot_be_written_says_so_and_keeps_nothing(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
+from mlops_assets.serving.endpoints import Endpoints
 
 
 class Web:
@@ -16,7 +17,9 @@ class Web:
     def __init__(self, rig) -> None:
         self.nudges = 0
         self.batcher = Batcher(rig.plane.predict)
-        self.app = App(rig.plane, self.batcher, self._nudged, max_body_bytes=20_000)
+        versions = {"mlops_assets": "1.2", "mlflow": "3.4"}
+        endpoints = Endpoints(rig.plane, self.batcher, self._nudged, versions)
+        self.app = App(endpoints, rig.plane.metrics, max_body_bytes=20_000)
 
     def _nudged(self) -> None:
         self.nudges += 1
@@ -158,7 +161,7 @@ def test_a_failure_inside_is_500_without_its_insides(rig, served, flight):
 
     batcher = Batcher(broken)
     web = Web(rig)
-    web.app = App(rig.plane, batcher, lambda: None)
+    web.app = App(Endpoints(rig.plane, batcher, lambda: None), rig.plane.metrics)
     response = web("POST", "/predict", request(flight()))
     batcher.stop()
     web.batcher.stop()
@@ -169,7 +172,7 @@ def test_a_failure_inside_is_500_without_its_insides(rig, served, flight):
 def test_more_than_the_queue_holds_is_429(rig, served, flight):
     batcher = Batcher(rig.plane.predict, max_queued_rows=1)
     web = Web(rig)
-    web.app = App(rig.plane, batcher, lambda: None)
+    web.app = App(Endpoints(rig.plane, batcher, lambda: None), rig.plane.metrics)
     body = json.dumps(request(flight(1), flight(2)))
     statuses = [r.status_code for r in web.together(*[("POST", "/predict", {"content": body})] * 20)]
     batcher.stop()
