@@ -48,6 +48,8 @@ class Service:
     command: tuple[str, ...]
     marks: tuple[str, ...]
     """Words that its command line has and no stranger's does."""
+    certificate: Path | None = None
+    """Its own, when it speaks TLS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ def _registry(settings: Settings) -> Service:
     database = f"sqlite:///{settings.mlflow}/mlflow.db"
     # Job execution would start eight more processes, whose queue unpickles what it reads.
     switches = ("MLFLOW_DISABLE_TELEMETRY=true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false")
-    python = (*_environment(settings), *switches, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false", sys.executable)
+    secrets = ("MLOPS_PREDICT_TOKEN=", "MLOPS_ADMIN_TOKEN=", "MLOPS_TLS_KEY=")
+    python = (*_environment(settings), *secrets, *switches, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false", sys.executable)
     stores = ("--backend-store-uri", database, "--serve-artifacts")
     stores += ("--artifacts-destination", str(settings.mlflow / "artifacts"))
     # Only these names in the Host header: a web page that points its own name at this machine is turned away.
@@ -94,6 +97,7 @@ def _endpoint(settings: Settings) -> Service:
         health="/live",
         command=(*_environment(settings), sys.executable, "-m", "mlops_assets.serving"),
         marks=("mlops_assets.serving",),
+        certificate=settings.tls_certificate,
     )
 
 
@@ -108,6 +112,8 @@ def _environment(settings: Settings) -> tuple[str, ...]:
         f"MLOPS_ENDPOINT_URL={settings.endpoint_url}",
         f"MLOPS_ONLINE_STORE={settings.online_store}",
         f"MLOPS_VERIFY_KEY={settings.verify_key or ''}",
+        f"MLOPS_TLS_CERTIFICATE={settings.tls_certificate or ''}",
+        f"MLOPS_TLS_KEY={settings.tls_key or ''}",
         "MLOPS_START_SERVICES=0",
     )
 
@@ -161,7 +167,7 @@ def answers(service: Service) -> bool:
     import httpx
 
     try:
-        return asked(f"{service.url.rstrip('/')}{service.health}", 2.0).is_success
+        return asked(f"{service.url.rstrip('/')}{service.health}", 2.0, service.certificate).is_success
     except httpx.HTTPError:
         return False
 

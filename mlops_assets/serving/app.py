@@ -4,16 +4,19 @@ Here: ``App``. Belongs here: HTTP. Does not: what answers on a path (``serving.e
 (``serving.data_plane``). No framework: on this path one costs more than the model does.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mlops_assets.serving.endpoints import JSON, Asked, Endpoint, Endpoints, Reply
+from mlops_assets.serving.guard import Guard, Needs
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.refusal import Refusal
 
 LOG = logging.getLogger(__name__)
+AUDIT = logging.getLogger("mlops_assets.audit")
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -31,8 +34,17 @@ class ClientGone(Exception):
 class App:
     """The ASGI application."""
 
-    def __init__(self, endpoints: Endpoints, metrics: Metrics, max_body_bytes: int = 1 << 20) -> None:
-        """Answer by ``endpoints``, count in ``metrics``."""
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        metrics: Metrics,
+        max_body_bytes: int = 1 << 20,
+        guard: Guard | None = None,
+        body_timeout_s: float = 10.0,
+    ) -> None:
+        """Answer by ``endpoints``, count in ``metrics``, let in whom ``guard`` does (None: everybody)."""
+        self._guard = guard or Guard(local=False)
+        self._body_timeout_s = body_timeout_s
         self._endpoints = endpoints
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
@@ -63,6 +75,10 @@ class App:
         ]
         if reply.status == 405 and endpoint is not None:
             headers.append((b"allow", endpoint.method.encode()))
+        if reply.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if endpoint is not None and endpoint.needs is Needs.ADMIN:
+            AUDIT.info("%s %s from %s: %d", scope["method"], scope["path"], _caller(scope), reply.status)
         if reply.status in (429, 503):
             headers.append((b"retry-after", b"1"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -74,10 +90,11 @@ class App:
         try:
             if endpoint is None:
                 raise Refusal(404, "path", f"nothing is here; there are {', '.join(self._endpoints.paths)}")
+            self._guard.require(endpoint.needs, scope["headers"])
             method = endpoint.method
             if scope["method"] not in ((method, "HEAD") if method == "GET" else (method,)):
                 raise Refusal(405, "method", f"{scope['path']} takes {method}, not {scope['method']}")
-            body = await self._body(scope, receive)
+            body = await self._in_time(scope, receive)
             return await endpoint.handle(Asked(body, scope.get("query_string", b""), scope["headers"], model, version))
         except Refusal as refusal:
             return _refused(endpoint, refusal)
@@ -86,6 +103,14 @@ class App:
         except Exception:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
             return _refused(endpoint, Refusal(500, None, "the server failed; its log says why"))
+
+    async def _in_time(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await self._body(scope, receive)
+        except TimeoutError:
+            message = f"the body did not come whole within {self._body_timeout_s:g} s: send it at once"
+            raise Refusal(408, "body", message) from None
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, never more of it in memory than is allowed."""
@@ -111,6 +136,11 @@ class App:
 def _refused(endpoint: Endpoint | None, refusal: Refusal) -> Reply:
     body = endpoint.refused(refusal) if endpoint else refusal.encoded()
     return Reply(refusal.status, JSON, body)
+
+
+def _caller(scope: Scope) -> str:
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else "unknown"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -15,6 +15,7 @@ from mlops_assets.serving import invocations, open_inference
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.columns import kinds_of
 from mlops_assets.serving.data_plane import Answer, DataPlane, PredictRequest
+from mlops_assets.serving.guard import Needs
 from mlops_assets.serving.openapi import document
 from mlops_assets.serving.refusal import Refusal
 
@@ -62,6 +63,7 @@ class Endpoint(NamedTuple):
     path: str
     """As it is counted: without names of models."""
     predicts: bool = False
+    needs: Needs = Needs.PREDICT
     refused: Callable[[Refusal], bytes] = Refusal.encoded
     """The body of a refusal."""
 
@@ -79,19 +81,19 @@ class Endpoints:
         v2, mlflow = _in_a_line, invocations.refused
         found = [
             Endpoint("POST", self._predict, "/predict", predicts=True),
-            Endpoint("GET", self._live, "/live"),
-            Endpoint("GET", self._ready, "/ready"),
+            Endpoint("GET", self._live, "/live", needs=Needs.NOTHING),
+            Endpoint("GET", self._ready, "/ready", needs=Needs.NOTHING),
             Endpoint("GET", self._metadata, "/metadata"),
             Endpoint("GET", self._metrics, "/metrics"),
             Endpoint("GET", self._openapi, "/openapi.json"),
-            Endpoint("POST", self._nudged, "/admin/nudge"),
+            Endpoint("POST", self._nudged, "/admin/nudge", needs=Needs.ADMIN),
             Endpoint("POST", self._invocations, "/invocations", predicts=True, refused=mlflow),
-            Endpoint("GET", self._ping, "/ping", refused=mlflow),
-            Endpoint("GET", self._ping, "/health", refused=mlflow),
+            Endpoint("GET", self._ping, "/ping", needs=Needs.NOTHING, refused=mlflow),
+            Endpoint("GET", self._ping, "/health", needs=Needs.NOTHING, refused=mlflow),
             Endpoint("GET", self._version, "/version", refused=mlflow),
             Endpoint("GET", self._v2_server, "/v2", refused=v2),
-            Endpoint("GET", self._live, "/v2/health/live", refused=v2),
-            Endpoint("GET", self._ready, "/v2/health/ready", refused=v2),
+            Endpoint("GET", self._live, "/v2/health/live", needs=Needs.NOTHING, refused=v2),
+            Endpoint("GET", self._ready, "/v2/health/ready", needs=Needs.NOTHING, refused=v2),
         ]
         self._fixed = {endpoint.path: endpoint for endpoint in found}
         self._of_models = {

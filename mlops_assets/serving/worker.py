@@ -26,6 +26,7 @@ from mlops_assets.serving.configuration import ServerConfig, read_config
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.follower import Follower, follow_in_background
+from mlops_assets.serving.guard import Guard
 from mlops_assets.serving.parent import end_with_parent
 
 DRAIN_S = 5
@@ -45,8 +46,10 @@ def run(config: ServerConfig, listening: socket.socket) -> None:
         config.nudge.touch()
         wake()
 
-    app = App(Endpoints(plane, batcher, nudge, _versions()), plane.metrics, config.max_body_bytes)
-    uvicorn.Server(_uvicorn(app)).run(sockets=[listening])
+    guard = Guard(config.predict_token_digest, config.admin_token_digest)
+    endpoints = Endpoints(plane, batcher, nudge, _versions())
+    app = App(endpoints, plane.metrics, config.max_body_bytes, guard, config.body_timeout_s)
+    uvicorn.Server(_uvicorn(app, config)).run(sockets=[listening])
     end()
     batcher.stop()
     log.close()
@@ -61,7 +64,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _uvicorn(app: App) -> uvicorn.Config:
+def _uvicorn(app: App, config: ServerConfig) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -70,6 +73,9 @@ def _uvicorn(app: App) -> uvicorn.Config:
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=DRAIN_S,
+        limit_concurrency=config.max_connections,
+        ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key,
     )
 
 
