@@ -71,6 +71,9 @@ class Settings:
     """MLOPS_SIGNING_KEY: PEM file of the private key that registration signs with; nothing is signed without."""
     verify_key: Path | None = None
     """MLOPS_VERIFY_KEY: PEM file of the public key; with it, releases and the server refuse what is not signed."""
+    traffic_log_megabytes: int = 20_000
+    """MLOPS_TRAFFIC_LOG_MEGABYTES: the server's log becomes no larger. A full one is as a full disk: without a record
+    there is no answer."""
     predict_token: str | None = field(default=None, repr=False)
     """MLOPS_PREDICT_TOKEN: what callers of the model server send as a bearer token; nobody needs one without."""
     admin_token: str | None = field(default=None, repr=False)
@@ -186,6 +189,7 @@ FORMS: Mapping[str, Form] = {
     "production_environment": NAME,
     "signing_key": PLACE,
     "verify_key": PLACE,
+    "traffic_log_megabytes": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of megabytes, 1 or more"),
     "predict_token": TOKEN,
     "admin_token": TOKEN,
     "tls_certificate": PLACE,

@@ -98,6 +98,10 @@ class TrafficLog(ABC):
     def features(self, features_digest: str) -> tuple[ModelFeature, ...]:
         """The columns of the vectors logged under that digest. Raises KeyError."""
 
+    @abstractmethod
+    def forget(self, request_ids: Sequence[str]) -> int:
+        """Drop the records with these request ids; how many there were. They must lie elsewhere before."""
+
     def frame(self, day: str | None = None, model: str | None = None) -> "pd.DataFrame":
         """The records of decisions as columns. Features that callers sent themselves are in ``read`` alone: nobody can
         say where they come from.
@@ -183,6 +187,10 @@ class MemoryTrafficLog(TrafficLog):
     def read(self, day: str | None = None, model: str | None = None) -> list[TrafficRecord]:
         """See TrafficLog."""
         return [r for r in self._records.values() if day in (None, r.day) and model in (None, r.model)]
+
+    def forget(self, request_ids: Sequence[str]) -> int:
+        """See TrafficLog."""
+        return sum(self._records.pop(key, None) is not None for key in request_ids)
 
     def days(self, model: str | None = None) -> list[str]:
         """See TrafficLog."""

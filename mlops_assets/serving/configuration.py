@@ -55,6 +55,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 1 << 20
     max_rows: int = 2000
     """Per request."""
+    max_log_bytes: int | None = None
+    """The traffic log's file becomes no larger; None: the disk decides."""
     max_batch_rows: int = 4000
     """Rows taken from the queue at once: what one disk sync and one feature read are shared by."""
     max_queued_rows: int = 20_000
@@ -100,6 +102,7 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         models=tuple(map(served, use_cases)),
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
+        max_log_bytes=settings.traffic_log_megabytes * 2**20,
         predict_token_digest=_digest(settings.predict_token),
         admin_token_digest=_digest(settings.admin_token),
         tls_certificate=str(settings.tls_certificate) if settings.tls_certificate else None,

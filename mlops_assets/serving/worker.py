@@ -34,7 +34,7 @@ DRAIN_S = 5
 
 def run(config: ServerConfig, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
-    log = SqliteTrafficLog(config.traffic)
+    log = SqliteTrafficLog(config.traffic, config.max_log_bytes)
     log.open()
     online = open_online_reader(config.online_store, config.feast_project)
     plane = DataPlane(log, online, TRANSFORMATIONS, config.max_rows)

@@ -160,3 +160,33 @@ def test_another_process_reads_whole_batches_while_they_are_written(tmp_path):
     assert len(log.read()) == 1000
     assert seen == sorted(seen)
     assert all(count % 10 == 0 for count in seen)
+
+
+def test_what_is_forgotten_is_gone_and_the_rest_stays(log):
+    log.append([record(n) for n in range(1200)])
+    assert log.forget([f"r{n}" for n in range(0, 1200, 2)] + ["unknown"]) == 600
+    assert [kept.request_id for kept in log.read()] == [f"r{n}" for n in range(1, 1200, 2)]
+    log.append([record(0, score=0.5)])
+    assert log.read()[-1].score == 0.5
+
+
+def fill(log: SqliteTrafficLog) -> int:
+    """Append until there is no room; how many records there are then."""
+    for kept in range(0, 100_000, 10):
+        try:
+            log.append([record(n) for n in range(kept, kept + 10)])
+        except TrafficLogError:
+            return kept
+    raise AssertionError("the log never became full")
+
+
+def test_a_log_never_grows_beyond_its_size_and_room_is_made_by_forgetting(tmp_path):
+    log = SqliteTrafficLog(tmp_path / "small.db", max_bytes=200_000)
+    kept = fill(log)
+    with pytest.raises(TrafficLogError, match="full"):
+        log.append([record(n) for n in range(kept, kept + 10)])
+    assert (tmp_path / "small.db").stat().st_size <= 200_000
+    assert len(log.read()) == kept, "all or nothing of a batch"
+    assert SqliteTrafficLog(tmp_path / "small.db").forget([f"r{n}" for n in range(50)]) == 50
+    log.append([record(n) for n in range(5000, 5010)])
+    assert len(log.read()) == kept - 40
