@@ -49,7 +49,9 @@ class Endpoint(ABC):
 
     @abstractmethod
     def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
-        """One answer per row: request_id, entity_id, score, arm, version, digest. Raises EndpointRefused.
+        """One answer per row: request_id, entity_id, score, arm, version, digest, missing. Raises EndpointRefused.
+
+        ``missing`` counts the values that the server was to fetch and that were not there, or too old.
 
         ``explain`` adds ``reasons``: margin, expected_value, top (feature, value, contribution) and rest, which add
         up to the margin; None where the answer cannot be explained.
@@ -243,4 +245,5 @@ class MemoryEndpoint(Endpoint):
             "arm": "champion" if champion else "fallback",
             "version": champion.version if champion else None,
             "digest": champion.digest if champion else None,
+            "missing": 0,
         }

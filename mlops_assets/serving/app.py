@@ -66,7 +66,7 @@ class App:
         path = endpoint.path if endpoint else "other"
         self._metrics.count("mlops_requests_total", path=path, status=reply.status)
         if endpoint is not None and endpoint.predicts:
-            self._metrics.observe(time.perf_counter() - began)
+            self._metrics.observe_each("mlops_request_seconds", (("path", path),), [time.perf_counter() - began])
         headers = [
             (b"content-type", reply.kind),
             (b"content-length", str(len(reply.body)).encode()),

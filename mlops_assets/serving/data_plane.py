@@ -22,23 +22,9 @@ from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
 from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
 from mlops_assets.serving.scoring import BatchScores, record_of, score_rows
 from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
-
-Answer = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class PredictRequest:
-    """A checked request, with the state that will answer it."""
-
-    state: ModelState
-    rows: Sequence[DecisionRow]
-    arrived: float
-    """``time.perf_counter()`` when its body was complete."""
-    received_at: str = field(default_factory=now)
-    explain: bool = False
-    """The caller wants to know why."""
 
 
 @dataclass
@@ -137,6 +123,7 @@ class DataPlane:
         try:
             records = self._known(requests)
             batch.refused.update(_conflicts(requests, records))
+            batch.refused.update(self._late(requests))
             self._score(requests, batch, known=records)
             self._log.append(batch.records, batch.features)
         except TrafficLogError as error:
@@ -148,6 +135,16 @@ class DataPlane:
         records |= {record.request_id: record for record in batch.records}
         self._count(batch.records)
         return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]
+
+    def _late(self, requests: Sequence[PredictRequest]) -> dict[int, Refusal]:
+        """Those that waited too long: work for nobody would make the others wait longer."""
+        late = [position for position, request in enumerate(requests) if request.late]
+        if late:
+            self.metrics.count("mlops_late_requests_total", len(late))
+        message = (
+            "the time that the request allows for its answer passed before its turn came: try again, or allow more"
+        )
+        return {position: Refusal(504, PATIENCE_HEADER, message) for position in late}
 
     def _known(self, requests: Sequence[PredictRequest]) -> dict[str, TrafficRecord]:
         given = [row.request_id for request in requests for row in request.rows if row.given_id]
@@ -185,12 +182,14 @@ class DataPlane:
             self.note(f"{state.facts.name} {arm} cannot score", said.errors.get(arm))
 
     def _count(self, records: Sequence[TrafficRecord]) -> None:
-        answered: dict[tuple[str, str, int | None], int] = {}
+        answered: dict[tuple[str, str, int | None], list[TrafficRecord]] = {}
         for record in records:
-            key = (record.model, record.arm, record.version)
-            answered[key] = answered.get(key, 0) + 1
-        for (model, arm, version), rows in answered.items():
-            self.metrics.count("mlops_predictions_total", rows, model=model, arm=arm, version=version or "")
+            answered.setdefault((record.model, record.arm, record.version), []).append(record)
+        for (model, arm, version), mine in answered.items():
+            self.metrics.count("mlops_predictions_total", len(mine), model=model, arm=arm, version=version or "")
+            labels = (("model", model), ("arm", arm), ("version", str(version or "")))
+            self.metrics.observe_each("mlops_score", labels, [record.score for record in mine])
+            self.metrics.observe_each("mlops_answer_seconds", labels, [record.latency_ms / 1000 for record in mine])
 
     def status(self, model: str) -> ServerStatus:
         """What one model is answered by now."""
@@ -275,7 +274,7 @@ def _same(one: Claim, other: Claim) -> bool:
 
 
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:
-    told = ("request_id", "entity_id", "score", "arm", "version", "digest")
+    told = ("request_id", "entity_id", "score", "arm", "version", "digest", "missing")
     mine = [records[row.request_id] for row in request.rows]
     answer = [{name: getattr(record, name) for name in told} for record in mine]
     if request.explain:

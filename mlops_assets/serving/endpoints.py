@@ -7,6 +7,7 @@ Does not: connections, limits of bodies, headers (``serving.app``), the forms of
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -14,15 +15,17 @@ import msgspec
 from mlops_assets.serving import invocations, open_inference
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.columns import kinds_of
-from mlops_assets.serving.data_plane import Answer, DataPlane, PredictRequest
+from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.guard import Needs
 from mlops_assets.serving.openapi import document
 from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
 
 JSON, TEXT, BYTES = b"application/json", b"text/plain; version=0.0.4; charset=utf-8", b"application/octet-stream"
 # MLflow's own server calls these application/json, which they are not; its clients do not look.
 PLAIN = b"text/plain; charset=utf-8"
 HEADER_LENGTH = b"inference-header-content-length"
+LONGEST_PATIENCE_MS = 600_000
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -118,7 +121,9 @@ class Endpoints:
         """Every path."""
         return [endpoint.path for endpoint in (*self._fixed.values(), *self._of_models.values())]
 
-    async def _answered(self, request: PredictRequest) -> Answer:
+    async def _answered(self, asked: Asked, request: PredictRequest) -> Answer:
+        if (told := asked.header(PATIENCE_HEADER.encode())) is not None:
+            request = replace(request, patience_s=_patience(told))
         self.in_flight += 1
         try:
             return await self._batcher.answer(request)
@@ -127,7 +132,7 @@ class Endpoints:
 
     async def _predict(self, asked: Asked) -> Reply:
         request = self._plane.check(asked.body, explain=_wants_reasons(asked.query))
-        predictions = await self._answered(request)
+        predictions = await self._answered(asked, request)
         return Reply(200, JSON, _ENCODE({"model": request.state.facts.name, "predictions": predictions}))
 
     async def _live(self, asked: Asked) -> Reply:
@@ -162,7 +167,7 @@ class Endpoints:
         content_type = asked.header(b"content-type") or b""
         columns = invocations.parse(asked.body, content_type, features, kinds_of(state))
         request = self._plane.check_columns(state.facts.name, columns, nan_is_missing=True)
-        return Reply(200, JSON, invocations.answer(await self._answered(request)))
+        return Reply(200, JSON, invocations.answer(await self._answered(asked, request)))
 
     def _only_model(self, query: bytes) -> str:
         """The model of a protocol that names none: the one there is, or ``?model=``. Raises Refusal."""
@@ -200,10 +205,17 @@ class Endpoints:
             raise Refusal(404, "version", message)
         wanted = open_inference.parse(asked.body, asked.header(HEADER_LENGTH))
         request = self._plane.check_columns(asked.model, wanted.columns)
-        body, head = open_inference.answer(wanted, asked.model, await self._answered(request))
+        body, head = open_inference.answer(wanted, asked.model, await self._answered(asked, request))
         if head is None:
             return Reply(200, JSON, body)
         return Reply(200, BYTES, body, [(HEADER_LENGTH, str(head).encode())])
+
+
+def _patience(told: bytes) -> float:
+    """Seconds that a caller waits. Raises Refusal."""
+    if not told.isdigit() or not 1 <= int(told) <= LONGEST_PATIENCE_MS:
+        raise Refusal(422, PATIENCE_HEADER, f"must be a whole number of milliseconds from 1 to {LONGEST_PATIENCE_MS}")
+    return int(told) / 1000
 
 
 def _require_version(asked: Asked, loaded: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ Belongs here: the protocol's forms. Does not: what a column may hold (``serving.
 
 Specification: https://github.com/kserve/open-inference-protocol, with the extension "binary_tensor_data". Every input
 is one column: shape [rows] or [rows, 1], named like a feature (or a request field, ``event_time``, ``request_id``).
-The answer is the output ``score``; ``arm``, ``version``, ``digest`` and ``request_id`` are there for who asks by name.
+The answer is the output ``score``; the others of OUTPUTS are there for who asks for them by name.
 """
 
 import math
@@ -31,7 +31,7 @@ NUMBERS: Mapping[str, str] = {
 }  # fmt: skip
 """Datatype -> numpy's name of it."""
 OUTPUTS: Mapping[str, str] = {
-    "score": "FP64", "arm": "BYTES", "version": "INT64", "digest": "BYTES", "request_id": "BYTES",
+    "score": "FP64", "arm": "BYTES", "version": "INT64", "digest": "BYTES", "request_id": "BYTES", "missing": "INT64",
 }  # fmt: skip
 """Output -> datatype. Without a champion ``version`` is 0 and ``digest`` empty."""
 

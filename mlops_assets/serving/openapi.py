@@ -40,6 +40,7 @@ REFUSALS = {
     422: "A field is missing, unknown, of another type or out of its range.",
     429: "Too much is waiting; see Retry-After.",
     503: "Nobody can answer now; see Retry-After.",
+    504: "The time that the request allowed passed before its turn came.",
     500: "The server failed.",
 }
 
@@ -101,7 +102,7 @@ def _predict_bodies(name: str, row: str, max_rows: int) -> list[Schema]:
 def _predict(bodies: list[Schema]) -> Schema:
     prediction: Schema = {
         "type": "object",
-        "required": ["request_id", "entity_id", "score", "arm", "version", "digest"],
+        "required": ["request_id", "entity_id", "score", "arm", "version", "digest", "missing"],
         "properties": {
             "request_id": TEXT,
             "entity_id": TEXT,
@@ -109,6 +110,10 @@ def _predict(bodies: list[Schema]) -> Schema:
             "arm": {"enum": ["champion", "canary", "fallback"]},
             "version": {"type": ["integer", "null"]},
             "digest": {"type": ["string", "null"]},
+            "missing": {
+                "type": "integer",
+                "description": "Values that were to be fetched and were not there, or too old.",
+            },
             "reasons": {"type": ["object", "null"]},
         },
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import httpx
 import pytest
@@ -140,7 +141,11 @@ def test_ready_metadata_and_metrics_agree(web, served, flight):
     assert f'digest="{served["champion"]}"}} 10000' in metrics
     assert 'mlops_requests_total{path="/predict",status="200"} 1' in metrics
     assert "mlops_in_flight_requests 0" in metrics
-    assert "mlops_request_seconds_count 1" in metrics
+    assert 'mlops_request_seconds_count{path="/predict"} 1' in metrics
+    answered = 'model="arrival_delay",arm="champion",version="1"'
+    assert f"mlops_answer_seconds_count{{{answered}}} 1" in metrics
+    assert f"mlops_score_count{{{answered}}} 1" in metrics
+    assert f'mlops_score_bucket{{{answered},le="1.0"}} 1' in metrics
 
 
 def test_a_nudge_reaches_the_server(web):
@@ -178,3 +183,32 @@ def test_more_than_the_queue_holds_is_429(rig, served, flight):
     batcher.stop()
     web.batcher.stop()
     assert set(statuses) == {200, 429}
+
+
+def test_a_request_whose_caller_stopped_waiting_is_dropped_and_not_logged(rig, served, flight):
+    held = threading.Event()
+
+    def slow(requests):
+        held.wait(5)
+        return rig.plane.predict(requests)
+
+    web = Web(rig)
+    web.batcher.stop()
+    web.batcher = Batcher(slow)
+    web.app = App(Endpoints(rig.plane, web.batcher, lambda: None), rig.plane.metrics)
+    threading.Timer(0.2, held.set).start()
+    bodies = [{"content": json.dumps(request(flight(n)))} for n in range(3)]
+    for body, patience in zip(bodies, ("50", "60000", None), strict=True):
+        body["headers"] = {"x-request-timeout-ms": patience} if patience else {}
+    responses = web.together(*(("POST", "/predict", body) for body in bodies))
+    web.batcher.stop()
+    assert [response.status_code for response in responses] == [504, 200, 200]
+    assert responses[0].json()["error"]["field"] == "x-request-timeout-ms"
+    assert len(rig.log.read()) == 2
+    assert rig.plane.metrics.value("mlops_late_requests_total") == 1
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "soon", "1.5", "600001"])
+def test_a_patience_that_cannot_be_read_is_refused(web, served, flight, told):
+    response = web("POST", "/predict", request(flight()), headers={"x-request-timeout-ms": told})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "x-request-timeout-ms")
