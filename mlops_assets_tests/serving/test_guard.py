@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from mlops_assets.adapters.embedded import embedded_services
 from mlops_assets.adapters.endpoint import EndpointRefused, HttpEndpoint
-from mlops_assets.adapters.services import embedded_services
 from mlops_assets.adapters.settings import Settings, SettingsError
 from mlops_assets.serving import supervisor
 from mlops_assets.serving.app import App
