@@ -45,7 +45,10 @@ def rows_of(
     signature = state.reference
     if signature is None or not _are_features(columns, signature):
         names, values = list(columns.values), zip(*columns.values.values(), strict=True)
-        rows = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in values])
+        try:
+            rows = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in values])
+        except OverflowError:
+            raise Refusal(422, "rows", "a whole number is too large: none of more than 64 bits is read") from None
         return parse_rows(Envelope(model=model, rows=msgspec.Raw(rows)), state.form, state.timezone, max_rows)
     given = Given(_checked(columns, signature, nan_is_missing=nan_is_missing))
     entity = signature.entity_id

@@ -318,6 +318,22 @@ def test_a_bad_invocation_is_refused_by_name(web, served, body, status, field):
     assert told["message"]
 
 
+@pytest.mark.parametrize(
+    "odd", ["10" * 40, "-1e999", '"\\ud800"', '"\\u0000"', "[[]]", "{}", '"' + "x" * 300 + '"', "null", "true", "NaN"]
+)
+@pytest.mark.parametrize("name", ["flight_id", "carrier", "distance", "event_time", "request_id"])
+def test_whatever_a_field_holds_the_server_does_not_fail(web, served, flight, odd, name):
+    whole = {"decision": flight(), "features": VECTOR | {"flight_id": "f", "event_time": "2013-04-01T12:00:00Z"}}
+    for row in whole.values():
+        told = json.dumps([row | {name: "ODD"}]).replace('"ODD"', odd)
+        for body in (f'{{"dataframe_records": {told}}}', f'{{"instances": {told}}}'):
+            assert web("POST", "/invocations", body.encode()).status_code in (200, 400, 409, 422)
+        columns = ({"name": n, "shape": [1], "datatype": "BYTES" if isinstance(v, str) else "FP64", "data": [v]}
+                   for n, v in (row | {name: "ODD"}).items())  # fmt: skip
+        inputs = json.dumps({"inputs": list(columns)}).replace('"ODD"', odd)
+        assert web("POST", INFER, inputs.encode()).status_code in (200, 400, 409, 422)
+
+
 @pytest.mark.parametrize("kind", ["application/vnd.apache.parquet", "text/plain", "application/json; charset=latin-1"])
 def test_another_content_type_is_415(web, served, kind):
     response = web("POST", "/invocations", split(VECTOR), headers={"content-type": kind})
