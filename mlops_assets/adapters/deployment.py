@@ -91,7 +91,9 @@ class Deployment:
     @cached_property
     def endpoint(self) -> Endpoint:
         """The model server."""
-        return HttpEndpoint(self.settings.endpoint_url)
+        known = self.settings
+        token = known.admin_token or known.predict_token
+        return HttpEndpoint(known.endpoint_url, token=token, certificate=known.tls_certificate)
 
     @cached_property
     def traffic_log(self) -> TrafficLog:

@@ -8,8 +8,10 @@ data plane is ``serving.in_process``, for it stands on the server.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.adapters.health import authorities
 from mlops_assets.adapters.registry import Registry
 from mlops_assets.contracts import Arm, ArmStatus, ModelVersion, ServerStatus, from_json
 
@@ -47,7 +49,9 @@ class Endpoint(ABC):
 
     @abstractmethod
     def predict(self, model: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False) -> list[dict[str, Any]]:
-        """One answer per row: request_id, entity_id, score, arm, version, digest. Raises EndpointRefused.
+        """One answer per row: request_id, entity_id, score, arm, version, digest, missing. Raises EndpointRefused.
+
+        ``missing`` counts the values that the server was to fetch and that were not there, or too old.
 
         ``explain`` adds ``reasons``: margin, expected_value, top (feature, value, contribution) and rest, which add
         up to the margin; None where the answer cannot be explained.
@@ -92,8 +96,14 @@ def _in_words(status: ServerStatus) -> str:
 class HttpEndpoint(Endpoint):
     """The real server over HTTP. One client may be used from several threads."""
 
-    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
-        """``url`` such as http://127.0.0.1:8757; nothing is sent yet."""
+    def __init__(
+        self, url: str, timeout_s: float = 10.0, token: str | None = None, certificate: Path | None = None
+    ) -> None:
+        """``url`` such as http://127.0.0.1:8757; nothing is sent yet.
+
+        ``token`` goes with every request; ``certificate`` is trusted besides those of the machine's authorities.
+        """
+        self._token, self._certificate = token, certificate
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._client: httpx.Client | None = None
@@ -131,7 +141,11 @@ class HttpEndpoint(Endpoint):
 
         if self._client is None:
             # The server is addressed directly: a proxy from the environment would only be in the way.
-            self._client = httpx.Client(base_url=self.url, timeout=self._timeout_s, trust_env=False)
+            headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+            trusted = authorities(self._certificate)
+            self._client = httpx.Client(
+                base_url=self.url, timeout=self._timeout_s, trust_env=False, headers=headers, verify=trusted
+            )
         try:
             response = self._client.request(method, path, json=body)
         except httpx.TransportError as error:
@@ -231,4 +245,5 @@ class MemoryEndpoint(Endpoint):
             "arm": "champion" if champion else "fallback",
             "version": champion.version if champion else None,
             "digest": champion.digest if champion else None,
+            "missing": 0,
         }

@@ -1,8 +1,8 @@
 """The embedded services of one machine: the registry (an MLflow server) and the model server, started when missing.
 
-Here: what they are, ``ensure_services``, ``stop_services``, ``services_status``, ``refuse_anothers``, and the watcher
-that ends them with their owner. Belongs here: processes that the project starts for a laptop. Does not: what they do;
-services that somebody else runs (set MLOPS_START_SERVICES=0 and their addresses).
+Here: ``ensure_services``, ``stop_services``, ``services_status``, ``refuse_anothers``, and the watcher that ends them
+with their owner. Belongs here: processes that the project starts for a laptop. Does not: their commands
+(``adapters.embedded``), what they do; services of somebody else's (set MLOPS_START_SERVICES=0 and their addresses).
 
 Everything lies under ``<state>/services``: one record and one log for each process, one file for each owner.
 """
@@ -18,11 +18,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlops_assets.adapters import processes
+from mlops_assets.adapters.embedded import LOOPBACK, Service, embedded_services, environment_of
 from mlops_assets.adapters.health import asked
 from mlops_assets.adapters.locks import locked
 from mlops_assets.adapters.settings import Settings
 
-LOOPBACK = ("127.0.0.1", "localhost")
 TIMEOUT_SECONDS = 60.0
 """An MLflow server answers 8 s after its start on two quiet cores, and later on busy ones."""
 POLL_SECONDS = 0.1
@@ -38,19 +38,6 @@ class ServiceFailed(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
-    """One process to run."""
-
-    name: str
-    url: str
-    health: str
-    """Path that answers 200 as soon as the service does."""
-    command: tuple[str, ...]
-    marks: tuple[str, ...]
-    """Words that its command line has and no stranger's does."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
     """How a service is."""
 
@@ -60,56 +47,6 @@ class ServiceStatus:
     """None when this module did not start it, or it is gone."""
     answers: bool
     log: Path
-
-
-def embedded_services(settings: Settings) -> tuple[Service, ...]:
-    """The services of a deployment, in the order in which they must start."""
-    return (_registry(settings), _endpoint(settings))
-
-
-def _registry(settings: Settings) -> Service:
-    port = urlsplit(settings.registry_uri).port or 80
-    database = f"sqlite:///{settings.mlflow}/mlflow.db"
-    # Job execution would start eight more processes, whose queue unpickles what it reads.
-    switches = ("MLFLOW_DISABLE_TELEMETRY=true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false")
-    python = (*_environment(settings), *switches, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false", sys.executable)
-    stores = ("--backend-store-uri", database, "--serve-artifacts")
-    stores += ("--artifacts-destination", str(settings.mlflow / "artifacts"))
-    # Only these names in the Host header: a web page that points its own name at this machine is turned away.
-    address = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-    hosts = ("--allowed-hosts", ",".join(f"{name}:{port}" for name in LOOPBACK), "--x-frame-options", "DENY")
-    return Service(
-        name="registry",
-        url=settings.registry_uri,
-        health="/health",
-        command=(*python, "-m", "mlflow", "server", *stores, *address, *hosts),
-        marks=("mlflow", database),
-    )
-
-
-def _endpoint(settings: Settings) -> Service:
-    return Service(
-        name="endpoint",
-        url=settings.endpoint_url,
-        health="/live",
-        command=(*_environment(settings), sys.executable, "-m", "mlops_assets.serving"),
-        marks=("mlops_assets.serving",),
-    )
-
-
-def _environment(settings: Settings) -> tuple[str, ...]:
-    """The settings for a child, in its own environment. What only verifies is not given the private key."""
-    return (
-        "env",
-        "--unset=MLOPS_SIGNING_KEY",
-        f"MLOPS_STATE={settings.state}",
-        f"MLOPS_REGISTRY_URI={settings.registry_uri}",
-        f"MLOPS_REGISTRY_ENVIRONMENT={settings.registry_environment}",
-        f"MLOPS_ENDPOINT_URL={settings.endpoint_url}",
-        f"MLOPS_ONLINE_STORE={settings.online_store}",
-        f"MLOPS_VERIFY_KEY={settings.verify_key or ''}",
-        "MLOPS_START_SERVICES=0",
-    )
 
 
 def ensure_services(
@@ -161,7 +98,7 @@ def answers(service: Service) -> bool:
     import httpx
 
     try:
-        return asked(f"{service.url.rstrip('/')}{service.health}", 2.0).is_success
+        return asked(f"{service.url.rstrip('/')}{service.health}", 2.0, service.certificate).is_success
     except httpx.HTTPError:
         return False
 
@@ -188,7 +125,7 @@ def _start_watcher(settings: Settings) -> None:
     folder = _folder(settings)
     ours = any(processes.running(folder / f"{service.name}.json") for service in embedded_services(settings))
     if ours and processes.running(folder / "watcher.json") is None:
-        command = (*_environment(settings), sys.executable, "-m", "mlops_assets.adapters.services", "--watch")
+        command = (*environment_of(settings), sys.executable, "-m", "mlops_assets.adapters.services", "--watch")
         processes.write_record(folder / "watcher.json", processes.spawn(command, folder / "watcher.log", folder))
 
 

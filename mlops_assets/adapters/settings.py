@@ -7,7 +7,7 @@ Does not: facts of a use case (``use_cases``), knobs of one run (``dg.Config``).
 import datetime as dt
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -71,6 +71,17 @@ class Settings:
     """MLOPS_SIGNING_KEY: PEM file of the private key that registration signs with; nothing is signed without."""
     verify_key: Path | None = None
     """MLOPS_VERIFY_KEY: PEM file of the public key; with it, releases and the server refuse what is not signed."""
+    traffic_log_megabytes: int = 20_000
+    """MLOPS_TRAFFIC_LOG_MEGABYTES: the server's log becomes no larger. A full one is as a full disk: without a record
+    there is no answer."""
+    predict_token: str | None = field(default=None, repr=False)
+    """MLOPS_PREDICT_TOKEN: what callers of the model server send as a bearer token; nobody needs one without."""
+    admin_token: str | None = field(default=None, repr=False)
+    """MLOPS_ADMIN_TOKEN: the same for what changes the server; it may predict too."""
+    tls_certificate: Path | None = None
+    """MLOPS_TLS_CERTIFICATE: PEM file of the model server's certificate; its own clients trust it."""
+    tls_key: Path | None = None
+    """MLOPS_TLS_KEY: PEM file of its private key."""
     openlineage: str = ""
     """MLOPS_OPENLINEAGE: where lineage events go: ``http://host:port``, ``file:///path``, or nowhere."""
 
@@ -157,6 +168,7 @@ SERVER = Form(_text(r"^https?://[^/\s]+"), "an address like http://127.0.0.1:575
 SWITCH = Form(bool, "1 or 0, true or false")
 CALENDAR_DAY = Form(dt.date, "a day like 2013-04-15", dt.date.isoformat)
 NAME = Form(_text(r"^[A-Za-z0-9_-]+$"), "a name of letters, digits, - and _")
+TOKEN = Form(_text(r"^[A-Za-z0-9._~+/=-]{16,256}$"), "a token of 16 to 256 letters, digits and . _ ~ + / = -")
 FORMS: Mapping[str, Form] = {
     "state": PLACE,
     "registry_uri": SERVER,
@@ -177,6 +189,11 @@ FORMS: Mapping[str, Form] = {
     "production_environment": NAME,
     "signing_key": PLACE,
     "verify_key": PLACE,
+    "traffic_log_megabytes": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of megabytes, 1 or more"),
+    "predict_token": TOKEN,
+    "admin_token": TOKEN,
+    "tls_certificate": PLACE,
+    "tls_key": PLACE,
     "openlineage": Form(_text(r"^(https?://[^/\s]+|file:///)"), "an address like http://host:port or file:///path"),
 }
 """Setting -> its form: all of them."""
@@ -194,4 +211,5 @@ def _read(setting: str, form: Form) -> Any:
     try:
         return form.made(msgspec.convert(given, form.kind, strict=False))
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{_variable(setting)} must be {form.asked}, not {given!r}") from error
+        shown = "what it is" if form is TOKEN else repr(given)
+        raise SettingsError(f"{_variable(setting)} must be {form.asked}, not {shown}") from error

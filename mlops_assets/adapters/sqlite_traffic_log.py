@@ -4,7 +4,9 @@ Here: ``SqliteTrafficLog``. The server appends a whole batch in one transaction 
 commit; any number of processes read at the same time. Belongs here: SQL. Does not: what a record is
 (``adapters.traffic_log``).
 
-Retention is not decided here: a full disk makes ``append`` raise, and the server then answers 503 and keeps trying.
+Retention is not decided here (``assets.monitoring.retention``). A full disk, or a log as large as it may become, makes
+``append`` raise: the server then answers 503 and keeps trying, for an answer that is not on record is not given. What
+is forgotten makes room in the file at once.
 """
 
 import sqlite3
@@ -44,9 +46,10 @@ class SqliteTrafficLog(TrafficLog):
     One process appends, from one thread at a time; any number of processes read.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Name the file; the first ``append`` or ``open`` makes it."""
+    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+        """Name the file; the first ``append`` or ``open`` makes it. ``max_bytes``: never larger, by this writer."""
         self._path = path
+        self._max_bytes = max_bytes
         self._writer: sqlite3.Connection | None = None
         self._known: set[str] = set()
 
@@ -58,6 +61,9 @@ class SqliteTrafficLog(TrafficLog):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.executescript(SCHEMA)
+            if self._max_bytes is not None:
+                (page,) = connection.execute("PRAGMA page_size").fetchone()
+                connection.execute(f"PRAGMA max_page_count={max(1, self._max_bytes // page)}")
         except (sqlite3.Error, OSError) as error:
             raise TrafficLogError(f"cannot open {self._path}: {error}") from error
         self._writer = connection
@@ -103,6 +109,23 @@ class SqliteTrafficLog(TrafficLog):
         """See TrafficLog."""
         where, values = _where(model=model)
         return [row[0] for row in self._query(f"SELECT DISTINCT day FROM traffic{where} ORDER BY day", values)]
+
+    def forget(self, request_ids: Sequence[str]) -> int:
+        """See TrafficLog; in small steps, so that the server's own writes get between them. Raises TrafficLogError."""
+        if not self._path.exists():
+            return 0
+        forgotten = 0
+        try:
+            with closing(self._reader()) as connection:
+                for first in range(0, len(request_ids), LOOK_UP_AT_ONCE):
+                    part = request_ids[first : first + LOOK_UP_AT_ONCE]
+                    marks = ", ".join("?" * len(part))
+                    with connection:
+                        done = connection.execute(f"DELETE FROM traffic WHERE request_id IN ({marks})", part)
+                        forgotten += done.rowcount
+        except sqlite3.Error as error:
+            raise TrafficLogError(f"cannot write {self._path}: {error}") from error
+        return forgotten
 
     def features(self, features_digest: str) -> tuple[ModelFeature, ...]:
         """See TrafficLog."""

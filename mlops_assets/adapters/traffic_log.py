@@ -98,8 +98,13 @@ class TrafficLog(ABC):
     def features(self, features_digest: str) -> tuple[ModelFeature, ...]:
         """The columns of the vectors logged under that digest. Raises KeyError."""
 
+    @abstractmethod
+    def forget(self, request_ids: Sequence[str]) -> int:
+        """Drop the records with these request ids; how many there were. They must lie elsewhere before."""
+
     def frame(self, day: str | None = None, model: str | None = None) -> "pd.DataFrame":
-        """The same records as columns.
+        """The records of decisions as columns. Features that callers sent themselves are in ``read`` alone: nobody can
+        say where they come from.
 
         Book-keeping columns as in TrafficRecord; ``<arm>_score``, ``<arm>_version`` and ``<arm>_digest`` for every arm
         that scored; ``<view>__feature_time``; the request fields by name; the features by name: numbers as the model
@@ -110,6 +115,8 @@ class TrafficLog(ABC):
         names: dict[str, tuple[ModelFeature, ...]] = {}
         rows = []
         for record in self.read(day, model):
+            if not record.request:
+                continue
             key = record.features_digest
             if key is not None and key not in names:
                 names[key] = self.features(key)
@@ -180,6 +187,10 @@ class MemoryTrafficLog(TrafficLog):
     def read(self, day: str | None = None, model: str | None = None) -> list[TrafficRecord]:
         """See TrafficLog."""
         return [r for r in self._records.values() if day in (None, r.day) and model in (None, r.model)]
+
+    def forget(self, request_ids: Sequence[str]) -> int:
+        """See TrafficLog."""
+        return sum(self._records.pop(key, None) is not None for key in request_ids)
 
     def days(self, model: str | None = None) -> list[str]:
         """See TrafficLog."""

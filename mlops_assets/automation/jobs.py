@@ -32,12 +32,14 @@ TRANSFER = "transfer"
 def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any]:
     """The jobs that land data: the static tables once, history as a range, then one wide run a day; and the upkeep."""
     static = [key(domain, DATASETS, name) for name in STATIC_DATASETS]
-    upkeep = [key(domain, DATASETS, "upkeep")]
+    retention = [key(use_case, MONITORING, "log_retention") for use_case in use_cases]
+    upkeep = [key(domain, DATASETS, "upkeep"), *retention]
     landed = dg.AssetSelection.groups(f"{domain.name}/{DATASETS}", f"{domain.name}/{FEATURES}")
     landed -= dg.AssetSelection.assets(*static, *upkeep)
     judged = [f"{use_case.name}/{MONITORING}" for use_case in use_cases]
     deployments = [key(use_case, RELEASES, "deployment") for use_case in use_cases]
     daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments)
+    daily -= dg.AssetSelection.assets(*retention)
     current = [dg.AssetCheckKey(key(u, TRAINING, "training_set"), ROWS_ARE_CURRENT) for u in use_cases]
     daily |= dg.AssetSelection.checks(*current)
     return {

@@ -49,5 +49,6 @@ def upkeep_schedule(domain: Domain, job: Any) -> dg.ScheduleDefinition:
         cron_schedule="30 3 * * *",
         execution_timezone=domain.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Keeps the tables small: merges files, deletes old versions that no registered model needs.",
+        description="Keeps tables and the server's log small: merges files, deletes old versions that no registered "
+        "model needs, and answers that lie in a table.",
     )

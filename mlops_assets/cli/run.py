@@ -59,7 +59,7 @@ def web_server(settings: "Settings", host: str | None = None, port: int | None =
     The options win over MLOPS_UI_URL. Options beside an address that is not of this machine, or https, mean a proxy in
     front: links keep its address.
     """
-    from mlops_assets.adapters.services import LOOPBACK
+    from mlops_assets.adapters.embedded import LOOPBACK
 
     told, default = urlsplit(settings.ui_url), urlsplit(type(settings).ui_url)
     # Dagster's web server speaks no TLS: whoever says https has something in front of it.

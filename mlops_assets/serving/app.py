@@ -1,34 +1,30 @@
-"""The HTTP face: paths, methods, bodies and statuses over the data plane, as a bare ASGI application.
+"""The HTTP face: connections, bodies, statuses and headers, as a bare ASGI application.
 
-Here: ``App``. Belongs here: HTTP. Does not: what a request means (``serving.validation``), how it is answered
+Here: ``App``. Belongs here: HTTP. Does not: what answers on a path (``serving.endpoints``), what a request means
 (``serving.data_plane``). No framework: on this path one costs more than the model does.
 """
 
-import json
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
-
-from mlops_assets.serving.batching import Batcher
-from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.endpoints import JSON, Asked, Endpoint, Endpoints, Reply
+from mlops_assets.serving.guard import Guard, Needs
+from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.refusal import Refusal
 
 LOG = logging.getLogger(__name__)
+AUDIT = logging.getLogger("mlops_assets.audit")
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-Reply = tuple[int, bytes, bytes]
-"""Status, content type, body."""
 
-JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
 FIXED_HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
-_ENCODE = msgspec.json.Encoder().encode
 
 
 class ClientGone(Exception):
@@ -39,22 +35,19 @@ class App:
     """The ASGI application."""
 
     def __init__(
-        self, plane: DataPlane, batcher: Batcher, nudge: Callable[[], None], max_body_bytes: int = 1 << 20
+        self,
+        endpoints: Endpoints,
+        metrics: Metrics,
+        max_body_bytes: int = 1 << 20,
+        guard: Guard | None = None,
+        body_timeout_s: float = 10.0,
     ) -> None:
-        """``nudge`` makes the server look for changes at once."""
-        self._plane = plane
-        self._batcher = batcher
-        self._nudge = nudge
+        """Answer by ``endpoints``, count in ``metrics``, let in whom ``guard`` does (None: everybody)."""
+        self._guard = guard or Guard(local=False)
+        self._body_timeout_s = body_timeout_s
+        self._endpoints = endpoints
+        self._metrics = metrics
         self._max_body_bytes = max_body_bytes
-        self._in_flight = 0
-        self._routes: Mapping[str, tuple[str, Callable[[bytes, bytes], Awaitable[Reply]]]] = {
-            "/predict": ("POST", self._predict),
-            "/live": ("GET", self._live),
-            "/ready": ("GET", self._ready),
-            "/metadata": ("GET", self._metadata),
-            "/metrics": ("GET", self._metrics),
-            "/admin/nudge": ("POST", self._nudged),
-        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
@@ -65,36 +58,59 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        path = scope["path"]
+        endpoint, model, version = self._endpoints.at(scope["path"])
         try:
-            status, kind, body = await self._reply(scope, receive)
+            reply = await self._reply(endpoint, model, version, scope, receive)
         except ClientGone:
             return
-        self._plane.metrics.count("mlops_requests_total", path=path if path in self._routes else "other", status=status)
-        if path == "/predict":
-            self._plane.metrics.observe(time.perf_counter() - began)
-        headers = self._headers(status, kind, body, path)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        path = endpoint.path if endpoint else "other"
+        self._metrics.count("mlops_requests_total", path=path, status=reply.status)
+        if endpoint is not None and endpoint.predicts:
+            self._metrics.observe_each("mlops_request_seconds", (("path", path),), [time.perf_counter() - began])
+        headers = [
+            (b"content-type", reply.kind),
+            (b"content-length", str(len(reply.body)).encode()),
+            *FIXED_HEADERS,
+            *reply.headers,
+        ]
+        if reply.status == 405 and endpoint is not None:
+            headers.append((b"allow", endpoint.method.encode()))
+        if reply.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if endpoint is not None and endpoint.needs is Needs.ADMIN:
+            AUDIT.info("%s %s from %s: %d", scope["method"], scope["path"], _caller(scope), reply.status)
+        if reply.status in (429, 503):
+            headers.append((b"retry-after", b"1"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
-    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+    async def _reply(
+        self, endpoint: Endpoint | None, model: str, version: str, scope: Scope, receive: Receive
+    ) -> Reply:
         try:
-            method, handler = self._route(scope["path"])
+            if endpoint is None:
+                raise Refusal(404, "path", f"nothing is here; there are {', '.join(self._endpoints.paths)}")
+            self._guard.require(endpoint.needs, scope["headers"])
+            method = endpoint.method
             if scope["method"] not in ((method, "HEAD") if method == "GET" else (method,)):
                 raise Refusal(405, "method", f"{scope['path']} takes {method}, not {scope['method']}")
-            return await handler(await self._body(scope, receive), scope.get("query_string", b""))
+            body = await self._in_time(scope, receive)
+            return await endpoint.handle(Asked(body, scope.get("query_string", b""), scope["headers"], model, version))
         except Refusal as refusal:
-            return refusal.status, JSON, _ENCODE(refusal.body())
+            return _refused(endpoint, refusal)
         except ClientGone:
             raise
         except Exception:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
-            return 500, JSON, _ENCODE(Refusal(500, None, "the server failed; its log says why").body())
+            return _refused(endpoint, Refusal(500, None, "the server failed; its log says why"))
 
-    def _route(self, path: str) -> tuple[str, Callable[[bytes, bytes], Awaitable[Reply]]]:
-        if path not in self._routes:
-            raise Refusal(404, "path", f"nothing is here; there are {', '.join(self._routes)}")
-        return self._routes[path]
+    async def _in_time(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await self._body(scope, receive)
+        except TimeoutError:
+            message = f"the body did not come whole within {self._body_timeout_s:g} s: send it at once"
+            raise Refusal(408, "body", message) from None
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, never more of it in memory than is allowed."""
@@ -116,53 +132,15 @@ class App:
     def _too_large(self) -> Refusal:
         return Refusal(413, "body", f"the body is larger than {self._max_body_bytes} bytes: send fewer rows at once")
 
-    def _headers(self, status: int, kind: bytes, body: bytes, path: str) -> list[tuple[bytes, bytes]]:
-        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *FIXED_HEADERS]
-        if status == 405:
-            headers.append((b"allow", self._routes[path][0].encode()))
-        if status in (429, 503):
-            headers.append((b"retry-after", b"1"))
-        return headers
 
-    async def _predict(self, body: bytes, query: bytes) -> Reply:
-        self._in_flight += 1
-        try:
-            request = self._plane.check(body, explain=_wants_reasons(query))
-            predictions = await self._batcher.answer(request)
-            return 200, JSON, _ENCODE({"model": request.state.facts.name, "predictions": predictions})
-        finally:
-            self._in_flight -= 1
-
-    async def _live(self, body: bytes, query: bytes) -> Reply:
-        return 200, JSON, b'{"live":true}'
-
-    async def _ready(self, body: bytes, query: bytes) -> Reply:
-        ready, problems = self._plane.ready()
-        return 200 if ready else 503, JSON, _ENCODE({"ready": ready, "problems": problems})
-
-    async def _metadata(self, body: bytes, query: bytes) -> Reply:
-        return 200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode()
-
-    async def _metrics(self, body: bytes, query: bytes) -> Reply:
-        gauges = {
-            ("mlops_in_flight_requests", ()): float(self._in_flight),
-            ("mlops_queued_rows", ()): float(self._batcher.queued_rows),
-        }
-        return 200, TEXT, self._plane.render_metrics(gauges).encode()
-
-    async def _nudged(self, body: bytes, query: bytes) -> Reply:
-        self._nudge()
-        return 202, JSON, b'{"nudged":true}'
+def _refused(endpoint: Endpoint | None, refusal: Refusal) -> Reply:
+    body = endpoint.refused(refusal) if endpoint else refusal.encoded()
+    return Reply(refusal.status, JSON, body)
 
 
-def _wants_reasons(query: bytes) -> bool:
-    """Whether the address asks for reasons. Raises Refusal for any other parameter or value."""
-    if not query:
-        return False
-    asked = {b"explain=true": True, b"explain=false": False}.get(query)
-    if asked is None:
-        raise Refusal(422, "query", "the one parameter of /predict is explain: send ?explain=true or nothing")
-    return asked
+def _caller(scope: Scope) -> str:
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else "unknown"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -77,12 +77,16 @@ class ModelState:
     """The registry names a champion, whether it can be served or not."""
 
     @cached_property
+    def reference(self) -> Signature | None:
+        """The signature that says what a request must look like: the first loaded arm's, None while none is loaded."""
+        return next((self.arms[arm].bundle.signature for arm in ORDER if arm in self.arms), None)
+
+    @cached_property
     def form(self) -> RequestForm:
-        """What a row must look like: as the first loaded arm's signature says, or unknown while none is loaded."""
-        reference = next((self.arms[arm] for arm in ORDER if arm in self.arms), None)
-        if reference is None:
+        """What a row must look like; anything goes while nobody knows."""
+        if self.reference is None:
             return RequestForm(self.facts.entity_id, (), lenient=True)
-        return RequestForm.of(reference.bundle.signature)
+        return RequestForm.of(self.reference)
 
     @cached_property
     def timezone(self) -> dt.tzinfo:

@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mlops_assets.serving.data_plane import Answer, PredictRequest
 from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.requests import Answer, PredictRequest
 
 LOG = logging.getLogger(__name__)
 

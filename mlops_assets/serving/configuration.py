@@ -13,6 +13,7 @@ import msgspec
 
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.contracts import UseCase
+from mlops_assets.serving.guard import digest_of_token, is_loopback
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +41,22 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     feast_project: str = "mlops_assets"
     host: str = "127.0.0.1"
     port: int = 8757
+    predict_token_digest: str | None = None
+    """``serving.guard.digest_of_token`` of the token that callers send; tokens themselves are written nowhere."""
+    admin_token_digest: str | None = None
+    tls_certificate: str | None = None
+    """File; with it the server speaks TLS alone."""
+    tls_key: str | None = None
+    body_timeout_s: float = 10.0
+    max_connections: int = 2000
+    """Open at once; a caller beyond gets 503."""
     threads: int = 1
     """LightGBM's threads per prediction. One: the worker has one core, and a batch shares it fairly."""
     max_body_bytes: int = 1 << 20
     max_rows: int = 2000
     """Per request."""
+    max_log_bytes: int | None = None
+    """The traffic log's file becomes no larger; None: the disk decides."""
     max_batch_rows: int = 4000
     """Rows taken from the queue at once: what one disk sync and one feature read are shared by."""
     max_queued_rows: int = 20_000
@@ -90,9 +102,31 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         models=tuple(map(served, use_cases)),
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
+        max_log_bytes=settings.traffic_log_megabytes * 2**20,
+        predict_token_digest=_digest(settings.predict_token),
+        admin_token_digest=_digest(settings.admin_token),
+        tls_certificate=str(settings.tls_certificate) if settings.tls_certificate else None,
+        tls_key=str(settings.tls_key) if settings.tls_key else None,
         host=address.hostname,
         port=address.port,
     )
+
+
+def _digest(token: str | None) -> str | None:
+    return None if token is None else digest_of_token(token.encode())
+
+
+def refused(config: ServerConfig) -> str | None:
+    """Why a server of this configuration must not start; None when it may."""
+    tokens = (config.predict_token_digest, config.admin_token_digest)
+    if not is_loopback(config.host) and None in tokens:
+        return (
+            f"{config.host} is reached from other machines: set MLOPS_PREDICT_TOKEN and MLOPS_ADMIN_TOKEN, or have "
+            "MLOPS_ENDPOINT_URL name a loopback address"
+        )
+    if (config.tls_certificate is None) != (config.tls_key is None):
+        return "TLS needs both MLOPS_TLS_CERTIFICATE and MLOPS_TLS_KEY"
+    return None
 
 
 def served(use_case: UseCase) -> ServedModel:

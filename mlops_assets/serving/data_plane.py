@@ -17,27 +17,14 @@ from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, Traff
 from mlops_assets.contracts import ArmStatus, ServerStatus
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.serving.arms import ORDER, ModelState, now
+from mlops_assets.serving.columns import Columns, rows_of
 from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
 from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
 from mlops_assets.serving.scoring import BatchScores, record_of, score_rows
 from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
-
-Answer = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class PredictRequest:
-    """A checked request, with the state that will answer it."""
-
-    state: ModelState
-    rows: Sequence[DecisionRow]
-    arrived: float
-    """``time.perf_counter()`` when its body was complete."""
-    received_at: str = field(default_factory=now)
-    explain: bool = False
-    """The caller wants to know why."""
 
 
 @dataclass
@@ -78,7 +65,7 @@ class DataPlane:
         self._log = log
         self._online = online
         self.transformations = transformations
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._states: Mapping[str, ModelState] = {}
         self._notes: dict[str, str] = {}
         self.metrics = Metrics()
@@ -104,17 +91,27 @@ class DataPlane:
         """Read a request strictly; ``explain`` asks for reasons. Raises Refusal, which names the field."""
         arrived = time.perf_counter()
         envelope = parse_envelope(body)
-        state = self._states.get(envelope.model)
-        if state is None and not self._states:
-            raise Refusal(503, None, "the server does not know yet what to serve: try again in a moment")
-        if state is None:
-            raise Refusal(404, "model", f"no such model; this server has {', '.join(sorted(self._states))}")
-        rows = parse_rows(envelope, state.form, state.timezone, self._max_rows)
-        if not state.answers:
-            raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
+        state = self.state_of(envelope.model)
+        rows = parse_rows(envelope, state.form, state.timezone, self.max_rows)
+        _require_answers(state)
         if explain and len(rows) > MOST_ROWS:
             raise Refusal(422, "rows", f"{len(rows)} rows to explain: send at most {MOST_ROWS} with ?explain=true")
         return PredictRequest(state, rows, arrived, explain=explain)
+
+    def check_columns(self, model: str, columns: Columns, *, nan_is_missing: bool = False) -> PredictRequest:
+        """Read a request of named columns strictly. Raises Refusal, which names row and column."""
+        arrived, state = time.perf_counter(), self.state_of(model)
+        rows = rows_of(model, columns, state, self.max_rows, nan_is_missing=nan_is_missing)
+        _require_answers(state)
+        return PredictRequest(state, rows, arrived)
+
+    def state_of(self, model: str) -> ModelState:
+        """Who answers for a model now. Raises Refusal: 404, or 503 before anything is known."""
+        if not self._states:
+            raise Refusal(503, None, "the server does not know yet what to serve: try again in a moment")
+        if model not in self._states:
+            raise Refusal(404, "model", f"no such model; this server has {', '.join(sorted(self._states))}")
+        return self._states[model]
 
     def predict(self, requests: Sequence[PredictRequest]) -> list[Answer | Refusal]:
         """Answer a batch: every answer returned is durably logged.
@@ -126,6 +123,7 @@ class DataPlane:
         try:
             records = self._known(requests)
             batch.refused.update(_conflicts(requests, records))
+            batch.refused.update(self._late(requests))
             self._score(requests, batch, known=records)
             self._log.append(batch.records, batch.features)
         except TrafficLogError as error:
@@ -138,6 +136,16 @@ class DataPlane:
         self._count(batch.records)
         return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]
 
+    def _late(self, requests: Sequence[PredictRequest]) -> dict[int, Refusal]:
+        """Those that waited too long: work for nobody would make the others wait longer."""
+        late = [position for position, request in enumerate(requests) if request.late]
+        if late:
+            self.metrics.count("mlops_late_requests_total", len(late))
+        message = (
+            "the time that the request allows for its answer passed before its turn came: try again, or allow more"
+        )
+        return {position: Refusal(504, PATIENCE_HEADER, message) for position in late}
+
     def _known(self, requests: Sequence[PredictRequest]) -> dict[str, TrafficRecord]:
         given = [row.request_id for request in requests for row in request.rows if row.given_id]
         known = self._log.find(given) if given else {}
@@ -146,15 +154,15 @@ class DataPlane:
         return known
 
     def _score(self, requests: Sequence[PredictRequest], batch: "_Batch", known: Mapping[str, TrafficRecord]) -> None:
-        """Score every new row once, all rows of a state together, so that each view is read once per batch."""
+        """Score every new row once, all alike together, so that each view is read once per batch."""
         claimed = set(known)
-        by_state: dict[ModelState, list[tuple[DecisionRow, int]]] = {}
+        alike: dict[tuple[ModelState, bool], list[tuple[DecisionRow, int]]] = {}
         for position, request in enumerate(requests):
             for row in request.rows if position not in batch.refused else ():
                 if row.request_id not in claimed:
                     claimed.add(row.request_id)
-                    by_state.setdefault(request.state, []).append((row, position))
-        for state, pairs in by_state.items():
+                    alike.setdefault((request.state, row.given is None), []).append((row, position))
+        for (state, _), pairs in alike.items():
             said = score_rows(state, [row for row, _ in pairs], self._online, self.transformations, self.metrics)
             self._tell(state, said)
             batch.features.update(said.features)
@@ -174,12 +182,14 @@ class DataPlane:
             self.note(f"{state.facts.name} {arm} cannot score", said.errors.get(arm))
 
     def _count(self, records: Sequence[TrafficRecord]) -> None:
-        answered: dict[tuple[str, str, int | None], int] = {}
+        answered: dict[tuple[str, str, int | None], list[TrafficRecord]] = {}
         for record in records:
-            key = (record.model, record.arm, record.version)
-            answered[key] = answered.get(key, 0) + 1
-        for (model, arm, version), rows in answered.items():
-            self.metrics.count("mlops_predictions_total", rows, model=model, arm=arm, version=version or "")
+            answered.setdefault((record.model, record.arm, record.version), []).append(record)
+        for (model, arm, version), mine in answered.items():
+            self.metrics.count("mlops_predictions_total", len(mine), model=model, arm=arm, version=version or "")
+            labels = (("model", model), ("arm", arm), ("version", str(version or "")))
+            self.metrics.observe_each("mlops_score", labels, [record.score for record in mine])
+            self.metrics.observe_each("mlops_answer_seconds", labels, [record.latency_ms / 1000 for record in mine])
 
     def status(self, model: str) -> ServerStatus:
         """What one model is answered by now."""
@@ -235,13 +245,18 @@ def _about(row: int, said: Refusal) -> Refusal:
     return Refusal(said.status, f"rows[{row}]", said.message) if said.field == "rows" else said
 
 
+def _require_answers(state: ModelState) -> None:
+    if not state.answers:
+        raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
+
+
 def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRecord]) -> dict[int, Refusal]:
     """Position -> refusal of the requests that use a request id which belongs to another decision."""
-    claims = {key: (r.model, r.entity_id, r.event_time) for key, r in known.items()}
+    claims: dict[str, Claim] = {key: (r.model, r.entity_id, r.event_time) for key, r in known.items()}
     refused: dict[int, Refusal] = {}
     for position, request in enumerate(requests):
         mine = {row.request_id: (request.state.facts.name, *row.identity) for row in request.rows}
-        stolen = next((i for i, (key, who) in enumerate(mine.items()) if claims.get(key, who) != who), None)
+        stolen = next((i for i, (key, who) in enumerate(mine.items()) if not _same(claims.get(key, who), who)), None)
         if stolen is None:
             claims |= mine
         else:
@@ -250,8 +265,16 @@ def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRe
     return refused
 
 
+Claim = tuple[str, str, str | None]
+"""Whose decision a request id stands for: model, entity, event time (None: any)."""
+
+
+def _same(one: Claim, other: Claim) -> bool:
+    return one[:2] == other[:2] and (one[2] == other[2] or None in (one[2], other[2]))
+
+
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:
-    told = ("request_id", "entity_id", "score", "arm", "version", "digest")
+    told = ("request_id", "entity_id", "score", "arm", "version", "digest", "missing")
     mine = [records[row.request_id] for row in request.rows]
     answer = [{name: getattr(record, name) for name in told} for record in mine]
     if request.explain:

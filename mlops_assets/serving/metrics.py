@@ -1,13 +1,15 @@
 """What the server counts, in Prometheus' text format.
 
-Here: counters, one histogram, and their rendering. Belongs here: the format. Does not: deciding what is worth counting
-(whoever calls ``count``). Written out by hand: a client library would add more to the worker's start than this file.
+Here: counters, gauges, histograms, and their rendering. Belongs here: the format. Does not: deciding what is worth
+counting (whoever calls ``count``). Written out by hand: a client library would add more to the worker's start than this
+file.
 """
 
 import bisect
+import copy
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -21,6 +23,7 @@ HELP = {
     "mlops_feature_age_seconds": "Age of a view's newest values at the last batch, on the domain's clock.",
     "mlops_future_features_total": "Rows scored with view values younger than their event time.",
     "mlops_repeated_requests_total": "Rows answered from the log because their request id was known.",
+    "mlops_late_requests_total": "Requests dropped because their caller had stopped waiting.",
     "mlops_batches_total": "Batches taken from the queue.",
     "mlops_online_store_errors_total": "Batches for which the online store could not be read.",
     "mlops_traffic_log_errors_total": "Batches refused because the traffic log could not be written.",
@@ -31,9 +34,34 @@ HELP = {
     "mlops_arm_info": "One per loaded arm; the value is its share of the traffic in basis points.",
     "mlops_refused_version": "One per version that the registry puts into an arm and that may not serve: why.",
     "mlops_problems": "Problems that /ready tells of, by model.",
-    "mlops_request_seconds": "Time from a request's arrival to its answer.",
+    "mlops_request_seconds": "Time from a request's arrival to its answer, by path.",
+    "mlops_answer_seconds": "The same of each answered row until its record was handed to the log, by arm and version.",
+    "mlops_score": "What was answered, by arm and version.",
 }
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SCORES = tuple(round(0.05 * step, 2) for step in range(1, 21))
+BOUNDS = {"mlops_request_seconds": SECONDS, "mlops_answer_seconds": SECONDS, "mlops_score": SCORES}
+"""Histogram -> upper bounds of its buckets."""
+
+
+class _Histogram:
+    """Counts by bucket."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def lines(self, name: str, labels: Labels) -> list[str]:
+        told, total = [], 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            total += count
+            told.append(f"{name}_bucket{_labels((*labels, ('le', bound)))} {total}")
+        return [*told, f"{name}_sum{_labels(labels)} {self.sum:g}", f"{name}_count{_labels(labels)} {total}"]
 
 
 class Metrics:
@@ -44,8 +72,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._counters: dict[tuple[str, Labels], float] = defaultdict(float)
         self._gauges: dict[tuple[str, Labels], float] = {}
-        self._observed = [0] * (len(BUCKETS) + 1)
-        self._seconds = 0.0
+        self._histograms: dict[tuple[str, Labels], _Histogram] = {}
 
     def count(self, name: str, amount: float = 1, **labels: object) -> None:
         """Add to a counter."""
@@ -64,11 +91,14 @@ class Metrics:
         with self._lock:
             self._gauges.update({(name, labels): value for labels, value in values.items()})
 
-    def observe(self, seconds: float) -> None:
-        """Add one request to the latency histogram."""
+    def observe_each(self, name: str, labels: Labels, values: Sequence[float]) -> None:
+        """Add values to a histogram's series."""
+        key = (name, labels)
         with self._lock:
-            self._observed[bisect.bisect_left(BUCKETS, seconds)] += 1
-            self._seconds += seconds
+            if key not in self._histograms:
+                self._histograms[key] = _Histogram(BOUNDS[name])
+            for value in values:
+                self._histograms[key].add(value)
 
     def value(self, name: str, **labels: object) -> float:
         """Sum of a counter over every series that carries these labels."""
@@ -80,14 +110,19 @@ class Metrics:
         """Everything counted, and the given values of the moment, as Prometheus' text."""
         with self._lock:
             counters = {**self._counters, **self._gauges}
-            observed, seconds = list(self._observed), self._seconds
+            histograms = {key: copy.deepcopy(histogram) for key, histogram in self._histograms.items()}
         lines: list[str] = []
         for name in HELP:
             series = [(key, value) for key, value in {**counters, **gauges}.items() if key[0] == name]
             if series:
                 lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {_type(name)}"]
                 lines += [f"{name}{_labels(labels)} {value:g}" for (_, labels), value in sorted(series)]
-        return "\n".join([*lines, *_histogram("mlops_request_seconds", observed, seconds), ""])
+        for name in BOUNDS:
+            series = sorted((labels, histogram) for (key, labels), histogram in histograms.items() if key == name)
+            if series:
+                lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram"]
+                lines += [line for labels, histogram in series for line in histogram.lines(name, labels)]
+        return "\n".join([*lines, ""])
 
 
 def _type(name: str) -> str:
@@ -101,11 +136,3 @@ def _labels(labels: Labels) -> str:
 
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _histogram(name: str, observed: list[int], seconds: float) -> list[str]:
-    lines, total = [f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram"], 0
-    for bound, amount in zip((*map(str, BUCKETS), "+Inf"), observed, strict=True):
-        total += amount
-        lines.append(f'{name}_bucket{{le="{bound}"}} {total}')
-    return [*lines, f"{name}_sum {seconds:g}", f"{name}_count {total}"]

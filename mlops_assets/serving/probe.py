@@ -101,7 +101,9 @@ class ProcessProbe(Probe):
         with tempfile.TemporaryDirectory() as folder, bind("127.0.0.1", 0) as listening:
             port = listening.getsockname()[1]
             real = configure(self._settings, [use_case])
-            config = msgspec.structs.replace(real, folder=folder, host="127.0.0.1", port=port)
+            # A server of its own for a moment, on loopback: nobody else knows of it.
+            alone = {"predict_token_digest": None, "admin_token_digest": None, "tls_certificate": None, "tls_key": None}
+            config = msgspec.structs.replace(real, folder=folder, host="127.0.0.1", port=port, **alone)
             write_files(config.bundles / digest, bundle)
             write_desired(config.desired, _desired(use_case, digest))
             url = f"http://127.0.0.1:{port}"

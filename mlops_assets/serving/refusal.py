@@ -5,6 +5,8 @@ Here: ``Refusal``. Belongs here: its shape. Does not: deciding when to refuse.
 
 from typing import Any
 
+import msgspec
+
 
 class Refusal(Exception):
     """A request that is not answered with a prediction: a status, the field it is about, and what to do about it."""
@@ -15,6 +17,10 @@ class Refusal(Exception):
         self.status = status
         self.field = field
         self.message = message
+
+    def encoded(self) -> bytes:
+        """What the caller gets, as bytes."""
+        return msgspec.json.encode(self.body())
 
     def body(self) -> dict[str, Any]:
         """What the caller gets, as JSON."""

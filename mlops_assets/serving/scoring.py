@@ -16,6 +16,7 @@ from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.serving.arms import ORDER, Holding, ModelState
 from mlops_assets.serving.features import Assembled, BatchFeatures, Transformation
+from mlops_assets.serving.given import GivenFeatures
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.validation import DecisionRow
@@ -51,8 +52,11 @@ def score_rows(
     transformations: Mapping[str, Transformation],
     metrics: Metrics,
 ) -> BatchScores:
-    """Let every arm score the rows. An arm that fails is left out and counted: the others are not held up by it."""
-    batch = BatchFeatures(rows, online, transformations)
+    """Let every arm score the rows, whose features were all sent or are all to be fetched.
+
+    An arm that fails is left out and counted: the others are not held up by it.
+    """
+    batch = GivenFeatures(rows) if rows[0].given else BatchFeatures(rows, online, transformations)
     scores: dict[Arm, list[float]] = {}
     assembled: dict[Arm, Assembled] = {}
     errors: dict[Arm, str] = {}

@@ -23,7 +23,7 @@ import msgspec
 
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.contracts import UseCase
-from mlops_assets.serving.configuration import ServerConfig, configure
+from mlops_assets.serving.configuration import ServerConfig, configure, refused
 from mlops_assets.serving.desired import replace_file
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ def serve(settings: Settings, use_cases: Sequence[UseCase]) -> int:
 
 def supervise(config: ServerConfig) -> int:
     """The same, of a configuration. Must run in the main thread."""
+    if (why := refused(config)) is not None:
+        LOG.error("the server does not start: %s", why)
+        return CANNOT_START
     config.home.mkdir(parents=True, exist_ok=True)
     with (config.home / "server.pid").open("a+") as pid_file:
         if not _take(pid_file):
@@ -104,7 +107,7 @@ def _run(config: ServerConfig, listening: socket.socket) -> None:
     ]
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    LOG.info("listening on http://%s:%d", config.host, config.port)
+    LOG.info("listening on %s://%s:%d", "https" if config.tls_certificate else "http", config.host, config.port)
     try:
         while not stop.wait(CHECK_S):
             for child in children:

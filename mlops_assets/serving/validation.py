@@ -12,7 +12,7 @@ import math
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -20,6 +20,9 @@ from msgspec import UNSET, Meta, UnsetType
 from mlops_assets.ml.bundles import RequestField, Signature
 from mlops_assets.serving.explaining import explain, find_non_finite
 from mlops_assets.serving.refusal import Refusal
+
+if TYPE_CHECKING:
+    from mlops_assets.serving.given import Given
 
 Instant = Annotated[dt.datetime, Meta(tz=True)]
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -45,12 +48,17 @@ class DecisionRow(NamedTuple):
     day: str
     """Local calendar day of the event time."""
     fields: Mapping[str, Any]
-    """The request fields."""
+    """The request fields; none when the caller sent features."""
+    given: "Given | None" = None
+    """The features that the caller sent, of all rows of the request, and which of them is this row's."""
+    position: int = 0
+    timed: bool = True
+    """The caller said when; otherwise the event time is that of the arrival, another one when the row comes again."""
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """What must be equal when a request id repeats."""
-        return self.entity_id, self.event_time
+    def identity(self) -> tuple[str, str | None]:
+        """What must be equal when a request id repeats; None is equal to every time."""
+        return self.entity_id, self.event_time if self.timed else None
 
 
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,8 +83,9 @@ class RequestForm:
         self.fields.setdefault(entity_id, RequestField(entity_id, "string", "Identifies the decision."))
         members: list[Any] = [(name, _kind(field)) for name, field in self.fields.items()]
         members += [("event_time", Instant | UnsetType, UNSET), ("request_id", RequestId | UnsetType, UNSET)]
-        row = msgspec.defstruct("Row", members, forbid_unknown_fields=not lenient, kw_only=True)
-        self._decoder = msgspec.json.Decoder(list[row])
+        self.row = msgspec.defstruct("Row", members, forbid_unknown_fields=not lenient, kw_only=True)
+        """The type of a row."""
+        self._decoder = msgspec.json.Decoder(list[self.row])
 
     @classmethod
     def of(cls, signature: Signature) -> "RequestForm":
@@ -103,6 +112,14 @@ def _kind(field: RequestField) -> Any:
     return Annotated[int, Meta(ge=least, le=most)]
 
 
+class _About(msgspec.Struct, frozen=True):
+    """What may be known of a row besides its features."""
+
+    entity_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)] | None = None
+    event_time: Instant | None = None
+    request_id: RequestId | None = None
+
+
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
@@ -124,7 +141,7 @@ def parse_rows(envelope: Envelope, form: RequestForm, timezone: dt.tzinfo, max_r
         message = f"{len(typed)} rows in one request: send at least 1 and at most {max_rows}"
         raise Refusal(422, "rows", message)
     rows = list(_checked(typed, envelope.event_time, form.entity_id, timezone))
-    _refuse_repeated_ids(rows)
+    refuse_repeated_ids(rows)
     return rows
 
 
@@ -138,15 +155,41 @@ def _checked(
         if at is UNSET or at.year not in YEARS:
             message = "send the decision's time as an ISO 8601 instant, e.g. 2013-04-01T12:00:00Z, in every row or once"
             raise Refusal(422, f"rows[{position}].event_time", message)
-        yield DecisionRow(
-            request_id=new_request_id() if sent_id is UNSET else sent_id,
-            given_id=sent_id is not UNSET,
-            entity_id=fields[entity_id],
-            at=at.timestamp(),
-            event_time=at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
-            day=at.astimezone(timezone).date().isoformat(),
-            fields=fields,
-        )
+        request_id = None if sent_id is UNSET else sent_id
+        yield _row(request_id, fields[entity_id], at, timezone, fields)
+
+
+def _row(
+    request_id: str | None, entity_id: str, at: dt.datetime, timezone: dt.tzinfo, fields: Mapping[str, Any]
+) -> DecisionRow:
+    return DecisionRow(
+        request_id=request_id or new_request_id(),
+        given_id=request_id is not None,
+        entity_id=entity_id,
+        at=at.timestamp(),
+        event_time=at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
+        day=at.astimezone(timezone).date().isoformat(),
+        fields=fields,
+    )
+
+
+def row_of_features(
+    position: int, told: Mapping[str, Any], entity_id: str, timezone: dt.tzinfo, given: "Given"
+) -> DecisionRow:
+    """A row whose features were sent: ``told`` is its entity's id, event_time and request_id, each or None.
+
+    Without an entity it is its own; without a time it is of now. Raises Refusal.
+    """
+    try:
+        known = msgspec.convert({**told, "entity_id": told.get(entity_id)}, _About)
+    except msgspec.ValidationError as error:
+        raise explain(error, f"rows[{position}]", _no_hint, None) from None
+    at = known.event_time or dt.datetime.now(dt.UTC)
+    if at.year not in YEARS:
+        raise Refusal(422, f"rows[{position}].event_time", _no_hint("event_time"))
+    row = _row(known.request_id, known.entity_id or "", at, timezone, {})
+    named = row if known.entity_id else row._replace(entity_id=row.request_id)
+    return named._replace(given=given, position=position, timed=known.event_time is not None)
 
 
 def new_request_id() -> str:
@@ -157,7 +200,8 @@ def new_request_id() -> str:
     return f"{time.time_ns():016x}-{_PROCESS}-{next(_SEQUENCE):x}"
 
 
-def _refuse_repeated_ids(rows: Sequence[DecisionRow]) -> None:
+def refuse_repeated_ids(rows: Sequence[DecisionRow]) -> None:
+    """Raises Refusal when two rows have one request id."""
     seen: set[str] = set()
     for position, row in enumerate(rows):
         if row.request_id in seen:

@@ -8,9 +8,11 @@ It imports neither mlflow nor feast nor pandas nor the lightgbm package (a test 
 hundreds of megabytes.
 """
 
+import contextlib
 import logging
 import socket
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import uvicorn
@@ -22,7 +24,9 @@ from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.configuration import ServerConfig, read_config
 from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.follower import Follower, follow_in_background
+from mlops_assets.serving.guard import Guard
 from mlops_assets.serving.parent import end_with_parent
 
 DRAIN_S = 5
@@ -30,7 +34,7 @@ DRAIN_S = 5
 
 def run(config: ServerConfig, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
-    log = SqliteTrafficLog(config.traffic)
+    log = SqliteTrafficLog(config.traffic, config.max_log_bytes)
     log.open()
     online = open_online_reader(config.online_store, config.feast_project)
     plane = DataPlane(log, online, TRANSFORMATIONS, config.max_rows)
@@ -42,14 +46,25 @@ def run(config: ServerConfig, listening: socket.socket) -> None:
         config.nudge.touch()
         wake()
 
-    app = App(plane, batcher, nudge, config.max_body_bytes)
-    uvicorn.Server(_uvicorn(app)).run(sockets=[listening])
+    guard = Guard(config.predict_token_digest, config.admin_token_digest)
+    endpoints = Endpoints(plane, batcher, nudge, _versions())
+    app = App(endpoints, plane.metrics, config.max_body_bytes, guard, config.body_timeout_s)
+    uvicorn.Server(_uvicorn(app, config)).run(sockets=[listening])
     end()
     batcher.stop()
     log.close()
 
 
-def _uvicorn(app: App) -> uvicorn.Config:
+def _versions() -> dict[str, str]:
+    """Of the packages whose versions callers may ask for; of one that is not installed, nothing."""
+    found = {}
+    for package in ("mlops_assets", "mlflow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _uvicorn(app: App, config: ServerConfig) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -58,6 +73,9 @@ def _uvicorn(app: App) -> uvicorn.Config:
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=DRAIN_S,
+        limit_concurrency=config.max_connections,
+        ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key,
     )
 
 

@@ -103,15 +103,22 @@ def test_unknown_columns_are_a_key_error(log):
 
 def test_the_frame_has_raw_categories_and_one_column_per_arm(log):
     unknown = record(2, request={"carrier": "ZZ"}, features=struct.pack("<3d", math.nan, 1.0, 2.0))
-    decoded = record(3, request={})
+    decoded = record(3, request={"origin": "EWR"})
     log.append([record(1), unknown, decoded], {DIGEST: FEATURES})
     frame = log.frame("2013-04-01")
     assert frame["carrier"].tolist() == ["UA", "ZZ", "UA"]
     assert frame["distance"].tolist() == [0.1 + 0.2, 1.0, 0.1 + 0.2]
     assert frame["shadow_score"].tolist() == [1 / 3] * 3
     assert frame["champion_version"].tolist() == [3] * 3
+
     assert frame["origin_weather__feature_time"].tolist() == ["2013-04-01T11:00:00Z"] * 3
     assert frame["origin_weather__temp"].isna().tolist() == [True, False, True]
+
+
+def test_features_that_callers_sent_are_kept_but_are_no_decisions(log):
+    log.append([record(1), record(2, request={})], {DIGEST: FEATURES})
+    assert log.frame("2013-04-01")["request_id"].tolist() == ["r1"]
+    assert [kept.request_id for kept in log.read()] == ["r1", "r2"]
 
 
 def test_a_log_that_cannot_be_written_says_so_and_keeps_nothing(tmp_path):
@@ -153,3 +160,33 @@ def test_another_process_reads_whole_batches_while_they_are_written(tmp_path):
     assert len(log.read()) == 1000
     assert seen == sorted(seen)
     assert all(count % 10 == 0 for count in seen)
+
+
+def test_what_is_forgotten_is_gone_and_the_rest_stays(log):
+    log.append([record(n) for n in range(1200)])
+    assert log.forget([f"r{n}" for n in range(0, 1200, 2)] + ["unknown"]) == 600
+    assert [kept.request_id for kept in log.read()] == [f"r{n}" for n in range(1, 1200, 2)]
+    log.append([record(0, score=0.5)])
+    assert log.read()[-1].score == 0.5
+
+
+def fill(log: SqliteTrafficLog) -> int:
+    """Append until there is no room; how many records there are then."""
+    for kept in range(0, 100_000, 10):
+        try:
+            log.append([record(n) for n in range(kept, kept + 10)])
+        except TrafficLogError:
+            return kept
+    raise AssertionError("the log never became full")
+
+
+def test_a_log_never_grows_beyond_its_size_and_room_is_made_by_forgetting(tmp_path):
+    log = SqliteTrafficLog(tmp_path / "small.db", max_bytes=200_000)
+    kept = fill(log)
+    with pytest.raises(TrafficLogError, match="full"):
+        log.append([record(n) for n in range(kept, kept + 10)])
+    assert (tmp_path / "small.db").stat().st_size <= 200_000
+    assert len(log.read()) == kept, "all or nothing of a batch"
+    assert SqliteTrafficLog(tmp_path / "small.db").forget([f"r{n}" for n in range(50)]) == 50
+    log.append([record(n) for n in range(5000, 5010)])
+    assert len(log.read()) == kept - 40

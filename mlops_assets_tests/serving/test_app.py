@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import threading
 
 import httpx
 import pytest
 
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
+from mlops_assets.serving.endpoints import Endpoints
 
 
 class Web:
@@ -16,7 +18,9 @@ class Web:
     def __init__(self, rig) -> None:
         self.nudges = 0
         self.batcher = Batcher(rig.plane.predict)
-        self.app = App(rig.plane, self.batcher, self._nudged, max_body_bytes=20_000)
+        versions = {"mlops_assets": "1.2", "mlflow": "3.4"}
+        endpoints = Endpoints(rig.plane, self.batcher, self._nudged, versions)
+        self.app = App(endpoints, rig.plane.metrics, max_body_bytes=20_000)
 
     def _nudged(self) -> None:
         self.nudges += 1
@@ -137,7 +141,11 @@ def test_ready_metadata_and_metrics_agree(web, served, flight):
     assert f'digest="{served["champion"]}"}} 10000' in metrics
     assert 'mlops_requests_total{path="/predict",status="200"} 1' in metrics
     assert "mlops_in_flight_requests 0" in metrics
-    assert "mlops_request_seconds_count 1" in metrics
+    assert 'mlops_request_seconds_count{path="/predict"} 1' in metrics
+    answered = 'model="arrival_delay",arm="champion",version="1"'
+    assert f"mlops_answer_seconds_count{{{answered}}} 1" in metrics
+    assert f"mlops_score_count{{{answered}}} 1" in metrics
+    assert f'mlops_score_bucket{{{answered},le="1.0"}} 1' in metrics
 
 
 def test_a_nudge_reaches_the_server(web):
@@ -158,7 +166,7 @@ def test_a_failure_inside_is_500_without_its_insides(rig, served, flight):
 
     batcher = Batcher(broken)
     web = Web(rig)
-    web.app = App(rig.plane, batcher, lambda: None)
+    web.app = App(Endpoints(rig.plane, batcher, lambda: None), rig.plane.metrics)
     response = web("POST", "/predict", request(flight()))
     batcher.stop()
     web.batcher.stop()
@@ -169,9 +177,38 @@ def test_a_failure_inside_is_500_without_its_insides(rig, served, flight):
 def test_more_than_the_queue_holds_is_429(rig, served, flight):
     batcher = Batcher(rig.plane.predict, max_queued_rows=1)
     web = Web(rig)
-    web.app = App(rig.plane, batcher, lambda: None)
+    web.app = App(Endpoints(rig.plane, batcher, lambda: None), rig.plane.metrics)
     body = json.dumps(request(flight(1), flight(2)))
     statuses = [r.status_code for r in web.together(*[("POST", "/predict", {"content": body})] * 20)]
     batcher.stop()
     web.batcher.stop()
     assert set(statuses) == {200, 429}
+
+
+def test_a_request_whose_caller_stopped_waiting_is_dropped_and_not_logged(rig, served, flight):
+    held = threading.Event()
+
+    def slow(requests):
+        held.wait(5)
+        return rig.plane.predict(requests)
+
+    web = Web(rig)
+    web.batcher.stop()
+    web.batcher = Batcher(slow)
+    web.app = App(Endpoints(rig.plane, web.batcher, lambda: None), rig.plane.metrics)
+    threading.Timer(0.2, held.set).start()
+    bodies = [{"content": json.dumps(request(flight(n)))} for n in range(3)]
+    for body, patience in zip(bodies, ("50", "60000", None), strict=True):
+        body["headers"] = {"x-request-timeout-ms": patience} if patience else {}
+    responses = web.together(*(("POST", "/predict", body) for body in bodies))
+    web.batcher.stop()
+    assert [response.status_code for response in responses] == [504, 200, 200]
+    assert responses[0].json()["error"]["field"] == "x-request-timeout-ms"
+    assert len(rig.log.read()) == 2
+    assert rig.plane.metrics.value("mlops_late_requests_total") == 1
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "soon", "1.5", "600001"])
+def test_a_patience_that_cannot_be_read_is_refused(web, served, flight, told):
+    response = web("POST", "/predict", request(flight()), headers={"x-request-timeout-ms": told})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "x-request-timeout-ms")

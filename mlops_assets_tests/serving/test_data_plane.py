@@ -31,6 +31,7 @@ def test_the_champion_answers_with_the_packages_own_score(rig, make_bundle, flig
         "arm": "champion",
         "version": 3,
         "digest": digests["champion"],
+        "missing": 0,
     }
 
 
@@ -42,7 +43,8 @@ def test_a_transformation_feeds_the_model(rig, make_bundle, flight):
 
 def test_the_log_holds_the_vector_bit_for_bit_and_the_raw_request(rig, make_bundle, flight):
     digests = rig.serve(champion=(3, make_bundle(1)))
-    rig.ask(flight(request_id="r1", carrier="ZZ", event_time="2013-04-02T03:00:00Z"))
+    (answer,) = rig.ask(flight(request_id="r1", carrier="ZZ", event_time="2013-04-02T03:00:00Z"))
+    assert answer["missing"] == 3, "two values are too old, and nobody knows the carrier"
     (record,) = rig.log.read("2013-04-01")
     columns = rig.log.features(record.features_digest)
     kept = vector(record, columns)

@@ -16,6 +16,7 @@ from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.configuration import ServedModel
+from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.in_process import InProcessEndpoint
 
 MODEL = "arrival_delay"
@@ -47,7 +48,9 @@ def in_process(registry, folder) -> InProcessEndpoint:
 def over_http(inside: InProcessEndpoint) -> Iterator[HttpEndpoint]:
     """The same data plane behind a real socket."""
     batcher = Batcher(inside.plane.predict)
-    config = uvicorn.Config(App(inside.plane, batcher, inside.nudge), lifespan="off", log_level="warning")
+    config = uvicorn.Config(
+        App(Endpoints(inside.plane, batcher, inside.nudge), inside.plane.metrics), lifespan="off", log_level="warning"
+    )
     server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import redis
 
-from mlops_assets.adapters.endpoint import HttpEndpoint
+from mlops_assets.adapters.endpoint import EndpointRefused, HttpEndpoint
 from mlops_assets.adapters.feast_format import entity_key, redis_field
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
@@ -248,3 +248,28 @@ def start_run(registry_uri: str) -> str:
 
     client = MlflowClient(registry_uri)
     return client.create_run(client.create_experiment(f"test-{time.monotonic_ns()}")).info.run_id
+
+
+def ask_until_refused(server, flight, acknowledged):
+    for number in range(10_000):
+        acknowledged += server.endpoint.predict(MODEL, [flight(number, request_id=f"r{number}")])
+
+
+def test_a_full_log_is_told_and_answers_come_again_when_there_is_room(
+    server, make_bundle, put_bundle, flight, tmp_path
+):
+    server.config = msgspec.structs.replace(server.config, max_log_bytes=200_000)
+    server.desire(champion=(1, put_bundle(tmp_path / "bundles", make_bundle(1))))
+    server.start_worker()
+    acknowledged: list[dict] = []
+    with pytest.raises(EndpointRefused, match="503: the answer could not be logged"):
+        ask_until_refused(server, flight, acknowledged)
+    url = f"http://127.0.0.1:{server.config.port}"
+    problems = httpx.get(f"{url}/ready", trust_env=False).json()["problems"]
+    assert any("traffic log" in problem and "full" in problem for problem in problems)
+    assert "mlops_traffic_log_errors_total 1" in httpx.get(f"{url}/metrics", trust_env=False).text
+    log = SqliteTrafficLog(server.config.traffic)
+    assert [record.request_id for record in log.read()] == [told["request_id"] for told in acknowledged]
+    log.forget([told["request_id"] for told in acknowledged[:50]])
+    assert server.endpoint.predict(MODEL, [flight(20_000)])[0]["arm"] == "champion"
+    assert "traffic log" not in httpx.get(f"{url}/ready", trust_env=False).text

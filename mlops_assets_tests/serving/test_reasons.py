@@ -77,14 +77,14 @@ def test_the_web_takes_explain_and_no_other_parameter(rig, make_bundle, flight):
     assert "reasons" not in web("POST", "/predict?explain=false", body).json()["predictions"][0]
     refused = web("POST", "/predict?why=yes", body)
     assert (refused.status_code, refused.json()["error"]["field"]) == (422, "query")
-    many = {"model": MODEL, "rows": [flight(n) for n in range(rig.plane._max_rows)]}
+    many = {"model": MODEL, "rows": [flight(n) for n in range(rig.plane.max_rows)]}
     assert web("POST", "/predict?explain=true", many).status_code == 200
     web.batcher.stop()
 
 
 def test_too_many_rows_to_explain_are_refused_by_name(rig, make_bundle, flight):
     rig.serve(champion=(1, make_bundle(1)))
-    rig.plane._max_rows = 2 * MOST_ROWS
+    rig.plane.max_rows = 2 * MOST_ROWS
     from mlops_assets.serving.refusal import Refusal
 
     with pytest.raises(Refusal, match="rows to explain"):

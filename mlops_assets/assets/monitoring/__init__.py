@@ -10,11 +10,12 @@ from typing import Any
 from mlops_assets.assets.monitoring.challengers import build_challengers
 from mlops_assets.assets.monitoring.decision import build_decision
 from mlops_assets.assets.monitoring.monitors import build_monitors
+from mlops_assets.assets.monitoring.retention import build_retention
 from mlops_assets.assets.monitoring.traffic import build_traffic
 from mlops_assets.contracts import UseCase
 
 
 def build_monitoring(use_case: UseCase) -> list[Any]:
     """The monitoring assets of a use case."""
-    makers = (build_traffic, build_monitors, build_challengers, build_decision)
+    makers = (build_traffic, build_retention, build_monitors, build_challengers, build_decision)
     return [asset for maker in makers for asset in maker(use_case)]

@@ -49,7 +49,8 @@ def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
         """Every acknowledged answer of the day, exactly once: features, scores of all arms, versions and digests."""
         days = days_of(context)
         logged = pd.concat([traffic_log.frame(day, use_case.name) for day in days], ignore_index=True)
-        rows = settle(tables, table(use_case, MONITORING, "traffic"), all_arms(logged), days, context.run.run_id)
+        answered = with_drained(all_arms(logged), rows_between(tables, use_case, "traffic", days[0], days[-1]))
+        rows = settle(tables, table(use_case, MONITORING, "traffic"), answered, days, context.run.run_id)
         once = bool(rows["request_id"].is_unique)
         return dg.MaterializeResult(
             metadata={
@@ -87,6 +88,12 @@ def _outcomes(use_case: UseCase) -> dg.AssetsDefinition:
         )
 
     return outcomes
+
+
+def with_drained(logged: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
+    """What the log holds, and what it held when the days were drained before and has forgotten since."""
+    gone = held[~held["request_id"].isin(logged["request_id"])] if len(held) else held
+    return pd.concat([gone, logged], ignore_index=True) if len(gone) else logged
 
 
 def settle(tables: Tables, address: str, rows: pd.DataFrame, days: list[str], run_id: str) -> pd.DataFrame:

@@ -1,0 +1,158 @@
+"""Requests that come as columns: from named columns of plain values to checked rows.
+
+Here: ``Columns``, which the protocols of other servers are read into, and ``rows_of``. Belongs here: which columns a
+model takes, and what each may hold. Does not: a protocol (``serving.open_inference``, ``serving.invocations``), rows
+of ``/predict`` (``serving.validation``).
+
+A caller sends one of two things. **Decisions** are what ``/predict`` takes: the request fields, an event time, and the
+server fetches the rest. **Features** are everything the model eats, by name: nothing is fetched or computed, as other
+servers of models do it. The columns tell which: a name that only a feature has makes them features.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from mlops_assets.ml.bundles import ModelFeature, RequestField, Signature
+from mlops_assets.serving.arms import ModelState
+from mlops_assets.serving.given import Given
+from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.validation import DecisionRow, Envelope, parse_rows, refuse_repeated_ids, row_of_features
+
+ABOUT_A_ROW = ("event_time", "request_id")
+"""Columns that every request may have besides the entity's id."""
+
+
+class Columns(NamedTuple):
+    """The columns of a request, of one length."""
+
+    values: Mapping[str, Sequence[Any]]
+    """Text, numbers, or None."""
+    rows: int
+
+
+def rows_of(
+    model: str, columns: Columns, state: ModelState, max_rows: int, *, nan_is_missing: bool
+) -> list[DecisionRow]:
+    """The rows of a request, every one of them checked.
+
+    ``nan_is_missing``: NaN says what None says; otherwise it is refused. Raises Refusal, which names row and column.
+    """
+    if not 1 <= columns.rows <= max_rows:
+        raise Refusal(422, "rows", f"{columns.rows} rows in one request: send at least 1 and at most {max_rows}")
+    signature = state.reference
+    if signature is None or not _are_features(columns, signature):
+        names, values = list(columns.values), zip(*columns.values.values(), strict=True)
+        try:
+            rows = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in values])
+        except OverflowError:
+            raise Refusal(422, "rows", "a whole number is too large: none of more than 64 bits is read") from None
+        return parse_rows(Envelope(model=model, rows=msgspec.Raw(rows)), state.form, state.timezone, max_rows)
+    given = Given(_checked(columns, signature, nan_is_missing=nan_is_missing))
+    entity = signature.entity_id
+    about = {name: columns.values[name] for name in (entity, *ABOUT_A_ROW) if name in columns.values}
+    told = (dict(zip(about, row, strict=True)) for row in zip(*about.values(), strict=True))
+    rows = [
+        row_of_features(i, known, entity, state.timezone, given)
+        for i, known in enumerate(told if about else [{}] * columns.rows)
+    ]
+    refuse_repeated_ids(rows)
+    return rows
+
+
+def kinds_of(state: ModelState) -> dict[str, str]:
+    """What every column that the model knows holds: string, integer or number. For forms that know text alone."""
+    kinds = {name: field.dtype for name, field in state.form.fields.items()}
+    if state.reference is not None:
+        told = {"category": "string", "number": "number"}
+        kinds = {f.name: told[f.kind] for f in state.reference.features} | kinds
+    return {**kinds, **dict.fromkeys(ABOUT_A_ROW, "string")}
+
+
+def _are_features(columns: Columns, signature: Signature) -> bool:
+    asked = {field.name for field in signature.request_fields}
+    return any(feature.name in columns.values and feature.name not in asked for feature in signature.features)
+
+
+def _checked(columns: Columns, signature: Signature, *, nan_is_missing: bool) -> dict[str, Any]:
+    """The columns of the model's features: text as it is, numbers as float64 with NaN where missing."""
+    known = {feature.name for feature in signature.features} | {signature.entity_id, *ABOUT_A_ROW}
+    fields = {field.name: field for field in signature.request_fields}
+    if unknown := [name for name in columns.values if name not in known]:
+        raise Refusal(422, unknown[0], f"is no feature of {signature.model}: leave it away, or send decisions instead")
+    if missing := [feature.name for feature in signature.features if feature.name not in columns.values]:
+        raise Refusal(422, missing[0], f"the column is missing ({len(missing)} are): send every feature of the model")
+    optional = _optional(signature)
+    checked = {}
+    for feature in signature.features:
+        values = columns.values[feature.name]
+        if feature.kind == "category":
+            checked[feature.name] = _texts(feature, values, optional)
+        else:
+            checked[feature.name] = _numbers(
+                feature, values, fields.get(feature.name), optional, nan_is_missing=nan_is_missing
+            )
+    return checked
+
+
+def _optional(signature: Signature) -> dict[str, float]:
+    """The features that may be missing, with what stands for them then (NaN: nothing does)."""
+    found = {}
+    for view in signature.views:
+        rules = {rule.feature: rule for rule in view.when_missing}
+        for feature in view.features:
+            rule = rules.get(feature)
+            if rule is None or rule.policy == "default":
+                found[f"{view.name}__{feature}"] = np.nan if rule is None or rule.value is None else rule.value
+    return found
+
+
+def _texts(feature: ModelFeature, values: Sequence[Any], optional: Mapping[str, float]) -> Sequence[Any]:
+    for i, value in enumerate(values):
+        if value is None and feature.name not in optional:
+            raise Refusal(422, f"rows[{i}].{feature.name}", "the value is missing: send a string")
+        if not isinstance(value, str | None):
+            raise Refusal(422, f"rows[{i}].{feature.name}", f"{_shown(value)} is not a string: send one")
+    return values
+
+
+def _numbers(
+    feature: ModelFeature,
+    values: Sequence[Any],
+    field: RequestField | None,
+    optional: Mapping[str, float],
+    *,
+    nan_is_missing: bool,
+) -> np.ndarray:
+    if not set(map(type, values)) <= {int, float, type(None)}:
+        i, wrong = next((i, v) for i, v in enumerate(values) if type(v) not in (int, float, type(None)))
+        raise Refusal(422, f"rows[{i}].{feature.name}", f"{_shown(wrong)} is not a number: send one")
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise Refusal(422, feature.name, "a number is too large for a float64") from None
+    low, high = (None, None) if field is None else (field.minimum, field.maximum)
+    outside = (
+        np.isinf(numbers)
+        | (numbers < (-np.inf if low is None else low))
+        | (numbers > (np.inf if high is None else high))
+    )
+    if outside.any():
+        i = int(np.argmax(outside))
+        limits = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+        raise Refusal(422, f"rows[{i}].{feature.name}", f"{_shown(values[i])} is no number that fits: send one{limits}")
+    absent = np.isnan(numbers)
+    if absent.any():
+        for i in np.flatnonzero(absent).tolist():
+            if values[i] is not None and not nan_is_missing:
+                raise Refusal(422, f"rows[{i}].{feature.name}", "NaN is not a number: send null for a missing value")
+            if feature.name not in optional:
+                raise Refusal(422, f"rows[{i}].{feature.name}", "the value is missing: send a number")
+        numbers = np.where(absent, optional[feature.name], numbers)
+    return numbers
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.40}"

@@ -1,0 +1,235 @@
+"""What answers on which path: the server's own interface, the Open Inference Protocol, and MLflow's scoring server.
+
+Here: ``Endpoints``: one thin handler for each path. Belongs here: which protocol speaks on a path, and its statuses.
+Does not: connections, limits of bodies, headers (``serving.app``), the forms of a protocol (``serving.open_inference``,
+``serving.invocations``), what a request means (``serving.data_plane``).
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+
+from mlops_assets.serving import invocations, open_inference
+from mlops_assets.serving.batching import Batcher
+from mlops_assets.serving.columns import kinds_of
+from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.guard import Needs
+from mlops_assets.serving.openapi import document
+from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
+
+JSON, TEXT, BYTES = b"application/json", b"text/plain; version=0.0.4; charset=utf-8", b"application/octet-stream"
+# MLflow's own server calls these application/json, which they are not; its clients do not look.
+PLAIN = b"text/plain; charset=utf-8"
+HEADER_LENGTH = b"inference-header-content-length"
+LONGEST_PATIENCE_MS = 600_000
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class Asked(NamedTuple):
+    """A request without its transport."""
+
+    body: bytes
+    query: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    model: str = ""
+    """Named in the path."""
+    version: str = ""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of that name, in lower case."""
+        return next((value for told, value in self.headers if told == name), None)
+
+
+class Reply(NamedTuple):
+    """An answer without its transport."""
+
+    status: int
+    kind: bytes
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+def _in_a_line(refusal: Refusal) -> bytes:
+    """As the Open Inference Protocol wants it."""
+    return _ENCODE({"error": f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message})
+
+
+class Endpoint(NamedTuple):
+    """What answers on a path."""
+
+    method: str
+    handle: Callable[[Asked], Awaitable[Reply]]
+    path: str
+    """As it is counted: without names of models."""
+    predicts: bool = False
+    needs: Needs = Needs.PREDICT
+    refused: Callable[[Refusal], bytes] = Refusal.encoded
+    """The body of a refusal."""
+
+
+class Endpoints:
+    """Every path of the server."""
+
+    def __init__(
+        self, plane: DataPlane, batcher: Batcher, nudge: Callable[[], None], versions: Mapping[str, str] | None = None
+    ) -> None:
+        """``nudge`` makes the server look for changes at once; ``versions`` are those of mlops_assets and mlflow."""
+        self._plane, self._batcher, self._nudge = plane, batcher, nudge
+        self._versions = {"mlops_assets": "", "mlflow": "", **(versions or {})}
+        self.in_flight = 0
+        v2, mlflow = _in_a_line, invocations.refused
+        found = [
+            Endpoint("POST", self._predict, "/predict", predicts=True),
+            Endpoint("GET", self._live, "/live", needs=Needs.NOTHING),
+            Endpoint("GET", self._ready, "/ready", needs=Needs.NOTHING),
+            Endpoint("GET", self._metadata, "/metadata"),
+            Endpoint("GET", self._metrics, "/metrics"),
+            Endpoint("GET", self._openapi, "/openapi.json"),
+            Endpoint("POST", self._nudged, "/admin/nudge", needs=Needs.ADMIN),
+            Endpoint("POST", self._invocations, "/invocations", predicts=True, refused=mlflow),
+            Endpoint("GET", self._ping, "/ping", needs=Needs.NOTHING, refused=mlflow),
+            Endpoint("GET", self._ping, "/health", needs=Needs.NOTHING, refused=mlflow),
+            Endpoint("GET", self._version, "/version", refused=mlflow),
+            Endpoint("GET", self._v2_server, "/v2", refused=v2),
+            Endpoint("GET", self._live, "/v2/health/live", needs=Needs.NOTHING, refused=v2),
+            Endpoint("GET", self._ready, "/v2/health/ready", needs=Needs.NOTHING, refused=v2),
+        ]
+        self._fixed = {endpoint.path: endpoint for endpoint in found}
+        self._of_models = {
+            "": Endpoint("GET", self._v2_model, "/v2/models/{model}", refused=v2),
+            "ready": Endpoint("GET", self._v2_ready, "/v2/models/{model}/ready", refused=v2),
+            "infer": Endpoint("POST", self._v2_infer, "/v2/models/{model}/infer", predicts=True, refused=v2),
+        }
+
+    def at(self, path: str) -> tuple[Endpoint | None, str, str]:
+        """What answers on a path, with the model and the version that it names."""
+        if (endpoint := self._fixed.get(path)) is not None:
+            return endpoint, "", ""
+        parts = path.split("/")[1:]
+        if parts[:2] != ["v2", "models"] or len(parts) < 3 or not parts[2]:
+            return None, "", ""
+        model, rest = parts[2], parts[3:]
+        version, rest = (rest[1], rest[2:]) if rest[:1] == ["versions"] and len(rest) > 1 else ("", rest)
+        return self._of_models.get("/".join(rest)), model, version
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path."""
+        return [endpoint.path for endpoint in (*self._fixed.values(), *self._of_models.values())]
+
+    async def _answered(self, asked: Asked, request: PredictRequest) -> Answer:
+        if (told := asked.header(PATIENCE_HEADER.encode())) is not None:
+            request = replace(request, patience_s=_patience(told))
+        self.in_flight += 1
+        try:
+            return await self._batcher.answer(request)
+        finally:
+            self.in_flight -= 1
+
+    async def _predict(self, asked: Asked) -> Reply:
+        request = self._plane.check(asked.body, explain=_wants_reasons(asked.query))
+        predictions = await self._answered(asked, request)
+        return Reply(200, JSON, _ENCODE({"model": request.state.facts.name, "predictions": predictions}))
+
+    async def _live(self, asked: Asked) -> Reply:
+        return Reply(200, JSON, b'{"live":true}')
+
+    async def _ready(self, asked: Asked) -> Reply:
+        ready, problems = self._plane.ready()
+        return Reply(200 if ready else 503, JSON, _ENCODE({"ready": ready, "problems": problems}))
+
+    async def _metadata(self, asked: Asked) -> Reply:
+        return Reply(200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode())
+
+    async def _metrics(self, asked: Asked) -> Reply:
+        gauges = {
+            ("mlops_in_flight_requests", ()): float(self.in_flight),
+            ("mlops_queued_rows", ()): float(self._batcher.queued_rows),
+        }
+        return Reply(200, TEXT, self._plane.render_metrics(gauges).encode())
+
+    async def _openapi(self, asked: Asked) -> Reply:
+        return Reply(
+            200, JSON, _ENCODE(document(self._plane.states, self._plane.max_rows, self._versions["mlops_assets"]))
+        )
+
+    async def _nudged(self, asked: Asked) -> Reply:
+        self._nudge()
+        return Reply(202, JSON, b'{"nudged":true}')
+
+    async def _invocations(self, asked: Asked) -> Reply:
+        state = self._plane.state_of(self._only_model(asked.query))
+        features = [feature.name for feature in state.reference.features] if state.reference else []
+        content_type = asked.header(b"content-type") or b""
+        columns = invocations.parse(asked.body, content_type, features, kinds_of(state))
+        request = self._plane.check_columns(state.facts.name, columns, nan_is_missing=True)
+        return Reply(200, JSON, invocations.answer(await self._answered(asked, request)))
+
+    def _only_model(self, query: bytes) -> str:
+        """The model of a protocol that names none: the one there is, or ``?model=``. Raises Refusal."""
+        name, _, model = query.partition(b"=")
+        if query and (name != b"model" or not model.isascii()):
+            raise Refusal(422, "query", "the one parameter of /invocations is model: send ?model=<name> or nothing")
+        known = sorted(self._plane.states)
+        if not model and len(known) > 1:
+            raise Refusal(422, "query", f"this server has {', '.join(known)}: say which with ?model=<name>")
+        return model.decode() or "".join(known)
+
+    async def _ping(self, asked: Asked) -> Reply:
+        ready, _ = self._plane.ready()
+        return Reply(200 if ready else 404, PLAIN, b"\n")
+
+    async def _version(self, asked: Asked) -> Reply:
+        return Reply(200, PLAIN, self._versions["mlflow"].encode())
+
+    async def _v2_server(self, asked: Asked) -> Reply:
+        return Reply(200, JSON, _ENCODE(open_inference.server_metadata(self._versions["mlops_assets"])))
+
+    async def _v2_model(self, asked: Asked) -> Reply:
+        state = self._plane.state_of(asked.model)
+        _require_version(asked, [str(holding.version) for holding in state.arms.values()])
+        return Reply(200, JSON, _ENCODE(open_inference.model_metadata(state)))
+
+    async def _v2_ready(self, asked: Asked) -> Reply:
+        state = self._plane.state_of(asked.model)
+        _require_version(asked, [str(holding.version) for holding in state.arms.values()])
+        return Reply(200 if state.ready else 503, JSON, _ENCODE({"name": asked.model, "ready": state.ready}))
+
+    async def _v2_infer(self, asked: Asked) -> Reply:
+        if asked.version:
+            message = "which version answers is the release's to say: leave /versions/... away"
+            raise Refusal(404, "version", message)
+        wanted = open_inference.parse(asked.body, asked.header(HEADER_LENGTH))
+        request = self._plane.check_columns(asked.model, wanted.columns)
+        body, head = open_inference.answer(wanted, asked.model, await self._answered(asked, request))
+        if head is None:
+            return Reply(200, JSON, body)
+        return Reply(200, BYTES, body, [(HEADER_LENGTH, str(head).encode())])
+
+
+def _patience(told: bytes) -> float:
+    """Seconds that a caller waits. Raises Refusal."""
+    if not told.isdigit() or not 1 <= int(told) <= LONGEST_PATIENCE_MS:
+        raise Refusal(422, PATIENCE_HEADER, f"must be a whole number of milliseconds from 1 to {LONGEST_PATIENCE_MS}")
+    return int(told) / 1000
+
+
+def _require_version(asked: Asked, loaded: Sequence[str]) -> None:
+    if asked.version and asked.version not in loaded:
+        raise Refusal(
+            404, "version", f"version {asked.version:.20} is not loaded; loaded: {', '.join(loaded) or 'none'}"
+        )
+
+
+def _wants_reasons(query: bytes) -> bool:
+    """Whether the address asks for reasons. Raises Refusal for any other parameter or value."""
+    if not query:
+        return False
+    asked = {b"explain=true": True, b"explain=false": False}.get(query)
+    if asked is None:
+        raise Refusal(422, "query", "the one parameter of /predict is explain: send ?explain=true or nothing")
+    return asked

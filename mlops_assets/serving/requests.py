@@ -1,0 +1,36 @@
+"""A checked request on its way to its answer.
+
+Here: ``PredictRequest``. Belongs here: what is known of a request besides its rows. Does not: reading one
+(``serving.validation``, ``serving.columns``), answering it (``serving.data_plane``).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_assets.serving.arms import ModelState, now
+from mlops_assets.serving.validation import DecisionRow
+
+PATIENCE_HEADER = "x-request-timeout-ms"
+Answer = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictRequest:
+    """A checked request, with the state that will answer it."""
+
+    state: ModelState
+    rows: Sequence[DecisionRow]
+    arrived: float
+    """``time.perf_counter()`` when its body was complete."""
+    received_at: str = field(default_factory=now)
+    explain: bool = False
+    """The caller wants to know why."""
+    patience_s: float | None = None
+    """How long after its arrival the caller still wants the answer."""
+
+    @property
+    def late(self) -> bool:
+        """True when nobody waits any more."""
+        return self.patience_s is not None and time.perf_counter() - self.arrived > self.patience_s
