@@ -123,7 +123,10 @@ def test_the_nightly_job_keeps_what_the_champion_of_a_life_was_made_from(lived: 
     config = {"ops": {"flights__datasets__upkeep": {"config": {"retention_hours": 0}}}}
     job = lived.definitions.resolve_job_def("flights__upkeep")
     result = job.execute_in_process(instance=lived.instance, run_config=config)
-    assert checks_of(result) == {"upkeep/pinned_versions_are_whole": True}
+    assert checks_of(result) == {
+        "upkeep/pinned_versions_are_whole": True,
+        "log_retention/forgotten_answers_are_kept": True,
+    }
     for (table, version), frame in before.items():
         pd.testing.assert_frame_equal(tables.read(table, version=version), frame)
     current = tables.version("flights/datasets/arrivals")
