@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from mlops_assets.ml.bundles import ModelFeature, RequestField, Signature
+from mlops_assets.ml.missing import completed
 from mlops_assets.serving.arms import ModelState
 from mlops_assets.serving.given import Given
 from mlops_assets.serving.refusal import Refusal
@@ -84,34 +85,27 @@ def _checked(columns: Columns, signature: Signature, *, nan_is_missing: bool) ->
         raise Refusal(422, unknown[0], f"is no feature of {signature.model}: leave it away, or send decisions instead")
     if missing := [feature.name for feature in signature.features if feature.name not in columns.values]:
         raise Refusal(422, missing[0], f"the column is missing ({len(missing)} are): send every feature of the model")
-    optional = _optional(signature)
-    checked = {}
+    fetched = {f"{view.name}__{feature}" for view in signature.views for feature in view.features}
+    checked: dict[str, Any] = {}
     for feature in signature.features:
-        values = columns.values[feature.name]
+        values, name = columns.values[feature.name], feature.name
         if feature.kind == "category":
-            checked[feature.name] = _texts(feature, values, optional)
+            checked[name] = _texts(feature, values, optional=name in fetched)
         else:
-            checked[feature.name] = _numbers(
-                feature, values, fields.get(feature.name), optional, nan_is_missing=nan_is_missing
+            checked[name] = _numbers(
+                feature, values, fields.get(name), optional=name in fetched, nan_is_missing=nan_is_missing
             )
+    for view in signature.views:
+        filled, without = completed(view, checked)
+        for name, mask in without.items():
+            raise Refusal(422, f"rows[{int(np.argmax(mask))}].{name}", "the value is missing: send a number")
+        checked |= filled
     return checked
 
 
-def _optional(signature: Signature) -> dict[str, float]:
-    """The features that may be missing, with what stands for them then (NaN: nothing does)."""
-    found = {}
-    for view in signature.views:
-        rules = {rule.feature: rule for rule in view.when_missing}
-        for feature in view.features:
-            rule = rules.get(feature)
-            if rule is None or rule.policy == "default":
-                found[f"{view.name}__{feature}"] = np.nan if rule is None or rule.value is None else rule.value
-    return found
-
-
-def _texts(feature: ModelFeature, values: Sequence[Any], optional: Mapping[str, float]) -> Sequence[Any]:
+def _texts(feature: ModelFeature, values: Sequence[Any], *, optional: bool) -> Sequence[Any]:
     for i, value in enumerate(values):
-        if value is None and feature.name not in optional:
+        if value is None and not optional:
             raise Refusal(422, f"rows[{i}].{feature.name}", "the value is missing: send a string")
         if not isinstance(value, str | None):
             raise Refusal(422, f"rows[{i}].{feature.name}", f"{_shown(value)} is not a string: send one")
@@ -122,8 +116,8 @@ def _numbers(
     feature: ModelFeature,
     values: Sequence[Any],
     field: RequestField | None,
-    optional: Mapping[str, float],
     *,
+    optional: bool,
     nan_is_missing: bool,
 ) -> np.ndarray:
     if not set(map(type, values)) <= {int, float, type(None)}:
@@ -148,9 +142,8 @@ def _numbers(
         for i in np.flatnonzero(absent).tolist():
             if values[i] is not None and not nan_is_missing:
                 raise Refusal(422, f"rows[{i}].{feature.name}", "NaN is not a number: send null for a missing value")
-            if feature.name not in optional:
+            if not optional:
                 raise Refusal(422, f"rows[{i}].{feature.name}", "the value is missing: send a number")
-        numbers = np.where(absent, optional[feature.name], numbers)
     return numbers
 
 
