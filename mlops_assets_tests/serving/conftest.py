@@ -27,6 +27,7 @@ from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.desired import DesiredArm, DesiredModel, DesiredState
 from mlops_assets.serving.follower import Follower
+from mlops_assets_tests.serving.web import Web
 
 MODEL = "arrival_delay"
 FACTS = ServedModel(name=MODEL, entity_id="flight_id", timezone="America/New_York", fallback_score=0.24)
@@ -209,3 +210,15 @@ def make_flight() -> Callable[..., dict[str, object]]:
 @pytest.fixture(name="put_bundle")
 def lay_bundle() -> Callable[[Path, Files], str]:
     return put_bundle
+
+
+@pytest.fixture
+def web(rig):
+    made = Web(rig)
+    yield made
+    made.batcher.stop()
+
+
+@pytest.fixture
+def served(rig, make_bundle):
+    return rig.serve(champion=(1, make_bundle(1)))

@@ -28,7 +28,7 @@ from mlops_assets.serving.guard import Guard, Needs, digest_of_token, is_loopbac
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets_tests.serving.processes import MODEL, Server
-from mlops_assets_tests.serving.test_app import Web, request
+from mlops_assets_tests.serving.web import Web, request
 
 PREDICT, ADMIN = "predict-token-0123456789", "admin-token-0123456789"
 GUARD = Guard(digest_of_token(PREDICT.encode()), digest_of_token(ADMIN.encode()))

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.ml.bundles import Missing, decode_signature
 from mlops_assets_tests.serving.conftest import AT, FEATURES, VIEWS
-from mlops_assets_tests.serving.test_app import Web, request
+from mlops_assets_tests.serving.web import request
 
 MODEL = "arrival_delay"
 INFER = f"/v2/models/{MODEL}/infer"
@@ -22,18 +22,6 @@ VECTOR = {
     "carrier_delays__late_rate": 0.25,
 }
 NAMES = list(VECTOR)
-
-
-@pytest.fixture
-def web(rig):
-    made = Web(rig)
-    yield made
-    made.batcher.stop()
-
-
-@pytest.fixture
-def served(rig, make_bundle):
-    return rig.serve(champion=(1, make_bundle(1)))
 
 
 @pytest.fixture

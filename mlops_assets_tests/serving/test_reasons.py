@@ -9,7 +9,7 @@ from mlops_assets.adapters.endpoint import EndpointRefused, HttpEndpoint
 from mlops_assets.serving.reasons import LEADING, MOST_ROWS, reasons_of
 from mlops_assets_tests.serving.conftest import MODEL
 from mlops_assets_tests.serving.processes import Server
-from mlops_assets_tests.serving.test_app import Web
+from mlops_assets_tests.serving.web import Web
 
 
 def explained(rig, *rows):
