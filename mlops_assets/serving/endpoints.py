@@ -26,6 +26,7 @@ JSON, TEXT, BYTES = b"application/json", b"text/plain; version=0.0.4; charset=ut
 PLAIN = b"text/plain; charset=utf-8"
 HEADER_LENGTH = b"inference-header-content-length"
 LONGEST_PATIENCE_MS = 600_000
+_PATIENCE = PATIENCE_HEADER.encode()
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -122,7 +123,7 @@ class Endpoints:
         return [endpoint.path for endpoint in (*self._fixed.values(), *self._of_models.values())]
 
     async def _answered(self, asked: Asked, request: PredictRequest) -> Answer:
-        if (told := asked.header(PATIENCE_HEADER.encode())) is not None:
+        if (told := asked.header(_PATIENCE)) is not None:
             request = replace(request, patience_s=_patience(told))
         self.in_flight += 1
         try:
@@ -165,7 +166,7 @@ class Endpoints:
         state = self._plane.state_of(self._only_model(asked.query))
         features = [feature.name for feature in state.reference.features] if state.reference else []
         content_type = asked.header(b"content-type") or b""
-        columns = invocations.parse(asked.body, content_type, features, kinds_of(state))
+        columns = invocations.parse(asked.body, content_type, features, lambda: kinds_of(state))
         request = self._plane.check_columns(state.facts.name, columns, nan_is_missing=True)
         return Reply(200, JSON, invocations.answer(await self._answered(asked, request)))
 

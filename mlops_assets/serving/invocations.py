@@ -24,17 +24,17 @@ JSON, CSV = b"application/json", b"text/csv"
 ONE_OF = f"send one JSON object with exactly one of {', '.join(FORMS)}"
 
 
-def parse(body: bytes, content_type: bytes, features: Sequence[str], kinds: Mapping[str, str]) -> Columns:
+def parse(body: bytes, content_type: bytes, features: Sequence[str], kinds: Callable[[], Mapping[str, str]]) -> Columns:
     """The columns of a request.
 
-    ``features`` are the names for an array without any; ``kinds`` (string, integer, number) are what CSV, which knows
-    text alone, is read as. Raises Refusal, with 415 for another content type.
+    ``features`` are the names for an array without any; ``kinds`` tells (string, integer, number) what CSV,
+    which knows text alone, is read as. Raises Refusal, with 415 for another content type.
     """
     kind, _, parameters = content_type.lower().partition(b";")
     if parameters.strip() not in (b"", b"charset=utf-8"):
         raise Refusal(415, "content-type", "the one parameter is charset=utf-8")
     if kind.strip() == CSV:
-        return _from_csv(body, kinds)
+        return _from_csv(body, kinds())
     if kind.strip() not in (JSON, b""):
         raise Refusal(415, "content-type", "send application/json or text/csv")
     document = _json(body)
