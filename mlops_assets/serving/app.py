@@ -1,136 +1,113 @@
-"""The HTTP face: connections, bodies, statuses and headers, as a bare ASGI application.
+"""The application behind a transport: who may ask, what answers, what is counted.
 
-Here: ``App``. Belongs here: HTTP. Does not: what answers on a path (``serving.endpoints``), what a request means
-(``serving.data_plane``). No framework: on this path one costs more than the model does.
+Here: ``App``. Belongs here: what happens to every request whatever its path. Does not: connections and bodies
+(``serving.http``), what answers on a path (``serving.endpoints``), what a request means (``serving.data_plane``).
 """
 
 import asyncio
+import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from mlops_assets.serving.endpoints import JSON, Asked, Endpoint, Endpoints, Reply
+from mlops_assets.serving.endpoints import JSON, Endpoint, Endpoints, Pending
 from mlops_assets.serving.guard import Guard, Needs
-from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.messages import Asked, Reply
+from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.requests import Answer
 
 LOG = logging.getLogger(__name__)
 AUDIT = logging.getLogger("mlops_assets.audit")
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-
-FIXED_HEADERS = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-]
-
-
-class ClientGone(Exception):
-    """The caller hung up before its request was complete."""
+RETRY_LATER = (b"retry-after", b"1")
+Give = Callable[[Reply], None]
 
 
 class App:
-    """The ASGI application."""
+    """Answers every request, by ``Endpoints``. See serving.messages.Application."""
 
-    def __init__(
-        self,
-        endpoints: Endpoints,
-        metrics: Metrics,
-        max_body_bytes: int = 1 << 20,
-        guard: Guard | None = None,
-        body_timeout_s: float = 10.0,
-    ) -> None:
+    def __init__(self, endpoints: Endpoints, metrics: Metrics, guard: Guard | None = None) -> None:
         """Answer by ``endpoints``, count in ``metrics``, let in whom ``guard`` does (None: everybody)."""
-        self._guard = guard or Guard(local=False)
-        self._body_timeout_s = body_timeout_s
         self._endpoints = endpoints
         self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
+        self._guard = guard or Guard(local=False)
+        self._counted: dict[tuple[str, int], Labels] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection event."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
-        endpoint, model, version = self._endpoints.at(scope["path"])
-        try:
-            reply = await self._reply(endpoint, model, version, scope, receive)
-        except ClientGone:
-            return
-        path = endpoint.path if endpoint else "other"
-        self._metrics.count("mlops_requests_total", path=path, status=reply.status)
-        if endpoint is not None and endpoint.predicts:
-            self._metrics.observe_each("mlops_request_seconds", (("path", path),), [time.perf_counter() - began])
-        headers = [
-            (b"content-type", reply.kind),
-            (b"content-length", str(len(reply.body)).encode()),
-            *FIXED_HEADERS,
-            *reply.headers,
-        ]
-        if reply.status == 405 and endpoint is not None:
-            headers.append((b"allow", endpoint.method.encode()))
-        if reply.status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        if endpoint is not None and endpoint.needs is Needs.ADMIN:
-            AUDIT.info("%s %s from %s: %d", scope["method"], scope["path"], _caller(scope), reply.status)
-        if reply.status in (429, 503):
-            headers.append((b"retry-after", b"1"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
-
-    async def _reply(
-        self, endpoint: Endpoint | None, model: str, version: str, scope: Scope, receive: Receive
-    ) -> Reply:
+    def refusal(self, asked: Asked) -> Reply | None:
+        """See Application."""
+        endpoint, *_ = self._endpoints.at(asked.path)
         try:
             if endpoint is None:
                 raise Refusal(404, "path", f"nothing is here; there are {', '.join(self._endpoints.paths)}")
-            self._guard.require(endpoint.needs, scope["headers"])
-            method = endpoint.method
-            if scope["method"] not in ((method, "HEAD") if method == "GET" else (method,)):
-                raise Refusal(405, "method", f"{scope['path']} takes {method}, not {scope['method']}")
-            body = await self._in_time(scope, receive)
-            return await endpoint.handle(Asked(body, scope.get("query_string", b""), scope["headers"], model, version))
+            self._guard.require(endpoint.needs, asked.headers)
+            if asked.method != endpoint.method and (asked.method, endpoint.method) != ("HEAD", "GET"):
+                raise Refusal(405, "method", f"{asked.path} takes {endpoint.method}, not {asked.method}")
         except Refusal as refusal:
-            return _refused(endpoint, refusal)
-        except ClientGone:
-            raise
-        except Exception:
-            LOG.exception("%s %s failed", scope["method"], scope["path"])
-            return _refused(endpoint, Refusal(500, None, "the server failed; its log says why"))
+            return self._told(endpoint, asked, _refused(endpoint, refusal))
+        return None
 
-    async def _in_time(self, scope: Scope, receive: Receive) -> bytes:
+    def broken(self, asked: Asked, status: int, field: str, message: str) -> Reply:
+        """See Application."""
+        endpoint, *_ = self._endpoints.at(asked.path)
+        return self._told(endpoint, asked, _refused(endpoint, Refusal(status, field, message)))
+
+    def answer(self, asked: Asked, give: Give) -> None:
+        """See Application; ``refusal`` was asked before."""
+        endpoint, model, version = self._endpoints.at(asked.path)
+        assert endpoint is not None
         try:
-            async with asyncio.timeout(self._body_timeout_s):
-                return await self._body(scope, receive)
-        except TimeoutError:
-            message = f"the body did not come whole within {self._body_timeout_s:g} s: send it at once"
-            raise Refusal(408, "body", message) from None
+            outcome = endpoint.handle(asked._replace(model=model, version=version) if model else asked)
+            if isinstance(outcome, Pending):
+                done = functools.partial(self._scored, endpoint, asked, outcome, give)
+                self._endpoints.batcher.submit(outcome.request, done)
+                return
+            reply = outcome
+        except Refusal as refusal:
+            reply = _refused(endpoint, refusal)
+        except Exception:
+            reply = _failed(endpoint, asked)
+        give(self._told(endpoint, asked, reply))
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body, never more of it in memory than is allowed."""
-        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if told.isdigit() and int(told) > self._max_body_bytes:
-            raise self._too_large()
-        parts, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body_bytes:
-                raise self._too_large()
-            more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+    async def reply(self, asked: Asked) -> Reply:
+        """The answer to a request from its beginning, for transports that wait."""
+        if (refused := self.refusal(asked)) is not None:
+            return refused
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.answer(asked, lambda reply: None if future.done() else future.set_result(reply))
+        return await future
 
-    def _too_large(self) -> Refusal:
-        return Refusal(413, "body", f"the body is larger than {self._max_body_bytes} bytes: send fewer rows at once")
+    def _scored(
+        self, endpoint: Endpoint, asked: Asked, pending: Pending, give: Give, outcome: Answer | Refusal
+    ) -> None:
+        try:
+            reply = _refused(endpoint, outcome) if isinstance(outcome, Refusal) else pending.form(outcome)
+        except Exception:
+            reply = _failed(endpoint, asked)
+        give(self._told(endpoint, asked, reply))
+
+    def _told(self, endpoint: Endpoint | None, asked: Asked, reply: Reply) -> Reply:
+        """The reply with what belongs to its status; counted."""
+        path = endpoint.path if endpoint else "other"
+        if (labels := self._counted.get((path, reply.status))) is None:
+            labels = self._counted[path, reply.status] = (("path", path), ("status", str(reply.status)))
+        self._metrics.count_each("mlops_requests_total", (labels,))
+        if endpoint is None:
+            return reply
+        if endpoint.predicts and asked.arrived:
+            seconds = time.perf_counter() - asked.arrived
+            self._metrics.observe_each("mlops_request_seconds", labels[:1], (seconds,))
+        if endpoint.needs is Needs.ADMIN:
+            AUDIT.info("%s %s from %s: %d", asked.method, asked.path, asked.peer, reply.status)
+        more = _more_headers(endpoint, reply.status) if reply.status >= 400 else ()
+        return reply._replace(headers=[*reply.headers, *more]) if more else reply
+
+
+def _more_headers(endpoint: Endpoint, status: int) -> Sequence[tuple[bytes, bytes]]:
+    if status == 405:
+        return [(b"allow", endpoint.method.encode())]
+    if status == 401:
+        return [(b"www-authenticate", b"Bearer")]
+    return [RETRY_LATER] if status in (429, 503) else []
 
 
 def _refused(endpoint: Endpoint | None, refusal: Refusal) -> Reply:
@@ -138,14 +115,6 @@ def _refused(endpoint: Endpoint | None, refusal: Refusal) -> Reply:
     return Reply(refusal.status, JSON, body)
 
 
-def _caller(scope: Scope) -> str:
-    client = scope.get("client")
-    return f"{client[0]}:{client[1]}" if client else "unknown"
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+def _failed(endpoint: Endpoint, asked: Asked) -> Reply:
+    LOG.exception("%s %s failed", asked.method, asked.path)
+    return _refused(endpoint, Refusal(500, None, "the server failed; its log says why"))

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -20,9 +21,13 @@ from mlops_assets.serving.requests import Answer, PredictRequest
 LOG = logging.getLogger(__name__)
 
 
+Done = Callable[[Answer | Refusal], None]
+
+
 class _Waiting(NamedTuple):
     request: PredictRequest
-    answer: "asyncio.Future[Answer]"
+    done: Done
+    loop: asyncio.AbstractEventLoop
 
 
 class Batcher:
@@ -33,29 +38,35 @@ class Batcher:
         predict: Callable[[Sequence[PredictRequest]], list[Answer | Refusal]],
         max_batch_rows: int = 4000,
         max_queued_rows: int = 20_000,
+        max_wait_s: float = 2.0,
     ) -> None:
-        """Start the thread."""
+        """Start the thread. A request that would wait longer than ``max_wait_s``, by the pace of late, is refused."""
         self._predict = predict
         self._max_batch_rows = max_batch_rows
         self._max_queued_rows = max_queued_rows
+        self._max_wait_s = max_wait_s
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._row_s = 0.0
+        """What a row took of late, in seconds; kept by the batcher's thread."""
         self.queued_rows = 0
         """Rows accepted and not yet answered; kept by the event loop's thread."""
+        self.in_flight = 0
+        """Requests accepted and not yet answered; kept by the event loop's thread."""
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
-    async def answer(self, request: PredictRequest) -> Answer:
-        """The answer to a request. Raises Refusal, with 429 when too much is queued already."""
+    def submit(self, request: PredictRequest, done: Done) -> None:
+        """Have a request answered: ``done`` is called with the outcome, later, by the running event loop.
+
+        Raises Refusal, with 429 when too much is queued already.
+        """
         rows = len(request.rows)
-        if self.queued_rows + rows > self._max_queued_rows and self.queued_rows:
+        waits_s = self.queued_rows * self._row_s
+        if self.queued_rows and (self.queued_rows + rows > self._max_queued_rows or waits_s > self._max_wait_s):
             raise Refusal(429, None, "the server has more to do than it can: try again in a second")
         self.queued_rows += rows
-        try:
-            future = asyncio.get_running_loop().create_future()
-            self._queue.put(_Waiting(request, future))
-            return await future
-        finally:
-            self.queued_rows -= rows
+        self.in_flight += 1
+        self._queue.put(_Waiting(request, done, asyncio.get_running_loop()))
 
     def stop(self) -> None:
         """Answer what is queued, then end the thread."""
@@ -86,24 +97,22 @@ class Batcher:
         return batch, False
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
+        began, rows = time.perf_counter(), sum(len(waiting.request.rows) for waiting in batch)
         try:
             outcomes = self._predict([waiting.request for waiting in batch])
         except Exception:
             LOG.exception("a batch of %d requests failed", len(batch))
             outcomes = [Refusal(500, None, "the server failed; its log says why") for _ in batch]
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Refusal]]] = {}
+        self._row_s += 0.1 * ((time.perf_counter() - began) / rows - self._row_s)
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Answer | Refusal]]] = {}
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            by_loop.setdefault(waiting.answer.get_loop(), []).append((waiting.answer, outcome))
+            by_loop.setdefault(waiting.loop, []).append((waiting, outcome))
         for loop, answers in by_loop.items():
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_deliver, answers)
+                loop.call_soon_threadsafe(self._deliver, answers)
 
-
-def _deliver(answers: Sequence[tuple["asyncio.Future[Answer]", Answer | Refusal]]) -> None:
-    for future, outcome in answers:
-        if future.done():
-            continue
-        if isinstance(outcome, Refusal):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+    def _deliver(self, answers: Sequence[tuple[_Waiting, Answer | Refusal]]) -> None:
+        for waiting, outcome in answers:
+            self.queued_rows -= len(waiting.request.rows)
+            self.in_flight -= 1
+            waiting.done(outcome)

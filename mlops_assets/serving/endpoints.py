@@ -1,12 +1,12 @@
 """What answers on which path: the server's own interface, the Open Inference Protocol, and MLflow's scoring server.
 
 Here: ``Endpoints``: one thin handler for each path. Belongs here: which protocol speaks on a path, and its statuses.
-Does not: connections, limits of bodies, headers (``serving.app``), the forms of a protocol (``serving.open_inference``,
-``serving.invocations``), what a request means (``serving.data_plane``).
+Does not: connections and bodies (``serving.http``), who may ask (``serving.app``), the forms of a protocol
+(``serving.open_inference``, ``serving.invocations``), what a request means (``serving.data_plane``).
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.columns import kinds_of
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.guard import Needs
+from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.openapi import document
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
@@ -30,28 +31,12 @@ _PATIENCE = PATIENCE_HEADER.encode()
 _ENCODE = msgspec.json.Encoder().encode
 
 
-class Asked(NamedTuple):
-    """A request without its transport."""
+class Pending(NamedTuple):
+    """What is answered once it is scored."""
 
-    body: bytes
-    query: bytes = b""
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    model: str = ""
-    """Named in the path."""
-    version: str = ""
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first header of that name, in lower case."""
-        return next((value for told, value in self.headers if told == name), None)
-
-
-class Reply(NamedTuple):
-    """An answer without its transport."""
-
-    status: int
-    kind: bytes
-    body: bytes
-    headers: Sequence[tuple[bytes, bytes]] = ()
+    request: PredictRequest
+    form: Callable[[Answer], Reply]
+    """From the answer's rows to the body."""
 
 
 def _in_a_line(refusal: Refusal) -> bytes:
@@ -63,7 +48,7 @@ class Endpoint(NamedTuple):
     """What answers on a path."""
 
     method: str
-    handle: Callable[[Asked], Awaitable[Reply]]
+    handle: Callable[[Asked], Reply | Pending]
     path: str
     """As it is counted: without names of models."""
     predicts: bool = False
@@ -79,9 +64,8 @@ class Endpoints:
         self, plane: DataPlane, batcher: Batcher, nudge: Callable[[], None], versions: Mapping[str, str] | None = None
     ) -> None:
         """``nudge`` makes the server look for changes at once; ``versions`` are those of mlops_assets and mlflow."""
-        self._plane, self._batcher, self._nudge = plane, batcher, nudge
+        self._plane, self.batcher, self._nudge = plane, batcher, nudge
         self._versions = {"mlops_assets": "", "mlflow": "", **(versions or {})}
-        self.in_flight = 0
         v2, mlflow = _in_a_line, invocations.refused
         found = [
             Endpoint("POST", self._predict, "/predict", predicts=True),
@@ -122,53 +106,44 @@ class Endpoints:
         """Every path."""
         return [endpoint.path for endpoint in (*self._fixed.values(), *self._of_models.values())]
 
-    async def _answered(self, asked: Asked, request: PredictRequest) -> Answer:
-        if (told := asked.header(_PATIENCE)) is not None:
-            request = replace(request, patience_s=_patience(told))
-        self.in_flight += 1
-        try:
-            return await self._batcher.answer(request)
-        finally:
-            self.in_flight -= 1
-
-    async def _predict(self, asked: Asked) -> Reply:
+    def _predict(self, asked: Asked) -> Pending:
         request = self._plane.check(asked.body, explain=_wants_reasons(asked.query))
-        predictions = await self._answered(asked, request)
-        return Reply(200, JSON, _ENCODE({"model": request.state.facts.name, "predictions": predictions}))
+        name = request.state.facts.name
+        return _pending(asked, request, lambda rows: Reply(200, JSON, _ENCODE({"model": name, "predictions": rows})))
 
-    async def _live(self, asked: Asked) -> Reply:
+    def _live(self, asked: Asked) -> Reply:
         return Reply(200, JSON, b'{"live":true}')
 
-    async def _ready(self, asked: Asked) -> Reply:
+    def _ready(self, asked: Asked) -> Reply:
         ready, problems = self._plane.ready()
         return Reply(200 if ready else 503, JSON, _ENCODE({"ready": ready, "problems": problems}))
 
-    async def _metadata(self, asked: Asked) -> Reply:
+    def _metadata(self, asked: Asked) -> Reply:
         return Reply(200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode())
 
-    async def _metrics(self, asked: Asked) -> Reply:
+    def _metrics(self, asked: Asked) -> Reply:
         gauges = {
-            ("mlops_in_flight_requests", ()): float(self.in_flight),
-            ("mlops_queued_rows", ()): float(self._batcher.queued_rows),
+            ("mlops_in_flight_requests", ()): float(self.batcher.in_flight),
+            ("mlops_queued_rows", ()): float(self.batcher.queued_rows),
         }
         return Reply(200, TEXT, self._plane.render_metrics(gauges).encode())
 
-    async def _openapi(self, asked: Asked) -> Reply:
+    def _openapi(self, asked: Asked) -> Reply:
         return Reply(
             200, JSON, _ENCODE(document(self._plane.states, self._plane.max_rows, self._versions["mlops_assets"]))
         )
 
-    async def _nudged(self, asked: Asked) -> Reply:
+    def _nudged(self, asked: Asked) -> Reply:
         self._nudge()
         return Reply(202, JSON, b'{"nudged":true}')
 
-    async def _invocations(self, asked: Asked) -> Reply:
+    def _invocations(self, asked: Asked) -> Pending:
         state = self._plane.state_of(self._only_model(asked.query))
         features = [feature.name for feature in state.reference.features] if state.reference else []
         content_type = asked.header(b"content-type") or b""
         columns = invocations.parse(asked.body, content_type, features, lambda: kinds_of(state))
         request = self._plane.check_columns(state.facts.name, columns, nan_is_missing=True)
-        return Reply(200, JSON, invocations.answer(await self._answered(asked, request)))
+        return _pending(asked, request, lambda rows: Reply(200, JSON, invocations.answer(rows)))
 
     def _only_model(self, query: bytes) -> str:
         """The model of a protocol that names none: the one there is, or ``?model=``. Raises Refusal."""
@@ -180,36 +155,46 @@ class Endpoints:
             raise Refusal(422, "query", f"this server has {', '.join(known)}: say which with ?model=<name>")
         return model.decode() or "".join(known)
 
-    async def _ping(self, asked: Asked) -> Reply:
+    def _ping(self, asked: Asked) -> Reply:
         ready, _ = self._plane.ready()
         return Reply(200 if ready else 404, PLAIN, b"\n")
 
-    async def _version(self, asked: Asked) -> Reply:
+    def _version(self, asked: Asked) -> Reply:
         return Reply(200, PLAIN, self._versions["mlflow"].encode())
 
-    async def _v2_server(self, asked: Asked) -> Reply:
+    def _v2_server(self, asked: Asked) -> Reply:
         return Reply(200, JSON, _ENCODE(open_inference.server_metadata(self._versions["mlops_assets"])))
 
-    async def _v2_model(self, asked: Asked) -> Reply:
+    def _v2_model(self, asked: Asked) -> Reply:
         state = self._plane.state_of(asked.model)
         _require_version(asked, [str(holding.version) for holding in state.arms.values()])
         return Reply(200, JSON, _ENCODE(open_inference.model_metadata(state)))
 
-    async def _v2_ready(self, asked: Asked) -> Reply:
+    def _v2_ready(self, asked: Asked) -> Reply:
         state = self._plane.state_of(asked.model)
         _require_version(asked, [str(holding.version) for holding in state.arms.values()])
         return Reply(200 if state.ready else 503, JSON, _ENCODE({"name": asked.model, "ready": state.ready}))
 
-    async def _v2_infer(self, asked: Asked) -> Reply:
+    def _v2_infer(self, asked: Asked) -> Pending:
         if asked.version:
             message = "which version answers is the release's to say: leave /versions/... away"
             raise Refusal(404, "version", message)
         wanted = open_inference.parse(asked.body, asked.header(HEADER_LENGTH))
         request = self._plane.check_columns(asked.model, wanted.columns)
-        body, head = open_inference.answer(wanted, asked.model, await self._answered(asked, request))
-        if head is None:
-            return Reply(200, JSON, body)
-        return Reply(200, BYTES, body, [(HEADER_LENGTH, str(head).encode())])
+
+        def form(rows: Answer) -> Reply:
+            body, head = open_inference.answer(wanted, asked.model, rows)
+            if head is None:
+                return Reply(200, JSON, body)
+            return Reply(200, BYTES, body, [(HEADER_LENGTH, str(head).encode())])
+
+        return _pending(asked, request, form)
+
+
+def _pending(asked: Asked, request: PredictRequest, form: Callable[[Answer], Reply]) -> Pending:
+    if (told := asked.header(_PATIENCE)) is not None:
+        request = replace(request, patience_s=_patience(told))
+    return Pending(request, form)
 
 
 def _patience(told: bytes) -> float:

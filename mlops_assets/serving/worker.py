@@ -1,6 +1,6 @@
 """The process that answers requests.
 
-Here: putting the worker's parts together and running them under uvicorn. Belongs here: the start and the end of this
+Here: putting the worker's parts together and running them. Belongs here: the start and the end of this
 process. Does not: what the parts do. Run as ``python -m mlops_assets.serving.worker <config file> <socket>``, where
 ``socket`` is the number of the listening socket that it inherits from the supervisor.
 
@@ -8,14 +8,17 @@ It imports neither mlflow nor feast nor pandas nor the lightgbm package (a test 
 hundreds of megabytes.
 """
 
+import asyncio
 import contextlib
 import logging
+import signal
 import socket
+import ssl
 import sys
 from importlib import metadata
 from pathlib import Path
 
-import uvicorn
+import uvloop
 
 from mlops_assets.adapters.online_reader import open_online_reader
 from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
@@ -23,10 +26,12 @@ from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.configuration import ServerConfig, read_config
+from mlops_assets.serving.connection import Limits
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.follower import Follower, follow_in_background
 from mlops_assets.serving.guard import Guard
+from mlops_assets.serving.http import HttpServer
 from mlops_assets.serving.parent import end_with_parent
 
 DRAIN_S = 5
@@ -48,8 +53,7 @@ def run(config: ServerConfig, listening: socket.socket) -> None:
 
     guard = Guard(config.predict_token_digest, config.admin_token_digest)
     endpoints = Endpoints(plane, batcher, nudge, _versions())
-    app = App(endpoints, plane.metrics, config.max_body_bytes, guard, config.body_timeout_s)
-    uvicorn.Server(_uvicorn(app, config)).run(sockets=[listening])
+    uvloop.run(_serve(App(endpoints, plane.metrics, guard), config, listening))
     end()
     batcher.stop()
     log.close()
@@ -64,19 +68,23 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _uvicorn(app: App, config: ServerConfig) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        ws="none",
-        access_log=False,
-        server_header=False,
-        log_level="warning",
-        timeout_graceful_shutdown=DRAIN_S,
-        limit_concurrency=config.max_connections,
-        ssl_certfile=config.tls_certificate,
-        ssl_keyfile=config.tls_key,
-    )
+async def _serve(app: App, config: ServerConfig, listening: socket.socket) -> None:
+    """Until SIGTERM or SIGINT."""
+    limits = Limits(config.max_body_bytes, config.max_connections, config.body_timeout_s)
+    server, stop = HttpServer(app, limits), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start(listening, _tls(config))
+    await stop.wait()
+    await server.stop(DRAIN_S)
+
+
+def _tls(config: ServerConfig) -> ssl.SSLContext | None:
+    if config.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(config.tls_certificate, config.tls_key)
+    return context
 
 
 def main(arguments: list[str]) -> int:

@@ -1,13 +1,11 @@
-"""The HTTP face without a socket: statuses, headers, limits; a bad request is never the server's fault."""
+"""What every request meets: statuses, headers, limits; a bad request is never the server's fault."""
 
 import json
 import threading
 
 import pytest
 
-from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
-from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets_tests.serving.web import Web, request
 
 
@@ -120,23 +118,17 @@ def test_a_failure_inside_is_500_without_its_insides(rig, served, flight):
     def broken(requests):
         raise RuntimeError("secret of the house")
 
-    batcher = Batcher(broken)
-    web = Web(rig)
-    web.app = App(Endpoints(rig.plane, batcher, lambda: None), rig.plane.metrics)
+    web = Web(rig, Batcher(broken))
     response = web("POST", "/predict", request(flight()))
-    batcher.stop()
     web.batcher.stop()
     assert response.status_code == 500
     assert "secret" not in response.text
 
 
 def test_more_than_the_queue_holds_is_429(rig, served, flight):
-    batcher = Batcher(rig.plane.predict, max_queued_rows=1)
-    web = Web(rig)
-    web.app = App(Endpoints(rig.plane, batcher, lambda: None), rig.plane.metrics)
+    web = Web(rig, Batcher(rig.plane.predict, max_queued_rows=1))
     body = json.dumps(request(flight(1), flight(2)))
     statuses = [r.status_code for r in web.together(*[("POST", "/predict", {"content": body})] * 20)]
-    batcher.stop()
     web.batcher.stop()
     assert set(statuses) == {200, 429}
 
@@ -148,10 +140,7 @@ def test_a_request_whose_caller_stopped_waiting_is_dropped_and_not_logged(rig, s
         held.wait(5)
         return rig.plane.predict(requests)
 
-    web = Web(rig)
-    web.batcher.stop()
-    web.batcher = Batcher(slow)
-    web.app = App(Endpoints(rig.plane, web.batcher, lambda: None), rig.plane.metrics)
+    web = Web(rig, Batcher(slow))
     threading.Timer(0.2, held.set).start()
     bodies = [{"content": json.dumps(request(flight(n)))} for n in range(3)]
     for body, patience in zip(bodies, ("50", "60000", None), strict=True):

@@ -1,12 +1,8 @@
 """One contract for every endpoint: the twin without a server, the data plane in this process, HTTP to a socket."""
 
-import asyncio
-import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
 from mlops_assets.adapters.endpoint import Endpoint, EndpointRefused, EndpointTimeout, HttpEndpoint, MemoryEndpoint
 from mlops_assets.adapters.memory_registry import MemoryRegistry
@@ -18,6 +14,7 @@ from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.in_process import InProcessEndpoint
+from mlops_assets_tests.serving.web import listening
 
 MODEL = "arrival_delay"
 FACTS = ServedModel(name=MODEL, entity_id="flight_id", timezone="America/New_York", fallback_score=0.24)
@@ -48,18 +45,10 @@ def in_process(registry, folder) -> InProcessEndpoint:
 def over_http(inside: InProcessEndpoint) -> Iterator[HttpEndpoint]:
     """The same data plane behind a real socket."""
     batcher = Batcher(inside.plane.predict)
-    config = uvicorn.Config(
-        App(Endpoints(inside.plane, batcher, inside.nudge), inside.plane.metrics), lifespan="off", log_level="warning"
-    )
-    server = uvicorn.Server(config)
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
-    thread.start()
-    yield HttpEndpoint(f"http://127.0.0.1:{listening.getsockname()[1]}")
-    server.should_exit = True
-    thread.join(5)
+    app = App(Endpoints(inside.plane, batcher, inside.nudge), inside.plane.metrics)
+    with listening(app) as (host, port):
+        yield HttpEndpoint(f"http://{host}:{port}")
     batcher.stop()
-    listening.close()
 
 
 @pytest.fixture(params=["memory", "in process", pytest.param("http", marks=pytest.mark.integration)])

@@ -1,27 +1,62 @@
-"""The application without a socket, for the tests of its interfaces.
+"""The application behind its own HTTP server, for the tests of its interfaces.
 
 Belongs here: speaking HTTP to it. Does not: assertions.
 """
 
 import asyncio
 import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
+import uvloop
 
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
+from mlops_assets.serving.connection import Limits
 from mlops_assets.serving.endpoints import Endpoints
+from mlops_assets.serving.guard import Guard
+from mlops_assets.serving.http import HttpServer
+from mlops_assets.serving.messages import Application
+
+LIMITS = Limits(max_body_bytes=20_000)
+
+
+@contextmanager
+def listening(application: Application, limits: Limits = LIMITS) -> Iterator[tuple[str, int]]:
+    """An HTTP server in a thread of its own; its address."""
+    server, stop, started = HttpServer(application, limits), asyncio.Event(), threading.Event()
+    held = socket.create_server(("127.0.0.1", 0))
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.start(held)
+        started.set()
+        await stop.wait()
+        await server.stop(2)
+
+    thread = threading.Thread(target=uvloop.run, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield held.getsockname()[:2]
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join(10)
 
 
 class Web:
-    """Speaks HTTP to the application inside this process."""
+    """Speaks HTTP to an application that answers by a rig's data plane. Serves while it is asked, and no longer."""
 
-    def __init__(self, rig) -> None:
+    def __init__(self, rig, batcher: Batcher | None = None, guard: Guard | None = None, limits=LIMITS) -> None:
         self.nudges = 0
-        self.batcher = Batcher(rig.plane.predict)
+        self.batcher = batcher or Batcher(rig.plane.predict)
+        self.limits = limits
         versions = {"mlops_assets": "1.2", "mlflow": "3.4"}
-        endpoints = Endpoints(rig.plane, self.batcher, self._nudged, versions)
-        self.app = App(endpoints, rig.plane.metrics, max_body_bytes=20_000)
+        self.app = App(Endpoints(rig.plane, self.batcher, self._nudged, versions), rig.plane.metrics, guard)
 
     def _nudged(self) -> None:
         self.nudges += 1
@@ -32,12 +67,13 @@ class Web:
         return self.together((method, path, more))[0]
 
     def together(self, *requests) -> list[httpx.Response]:
-        async def send() -> list[httpx.Response]:
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        async def send(address: tuple[str, int]) -> list[httpx.Response]:
+            base = f"http://{address[0]}:{address[1]}"
+            async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=20) as client:
                 return await asyncio.gather(*(client.request(m, p, **more) for m, p, more in requests))
 
-        return asyncio.run(send())
+        with listening(self.app, self.limits) as address:
+            return asyncio.run(send(address))
 
 
 def request(*rows: dict) -> dict:
