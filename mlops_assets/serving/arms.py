@@ -31,6 +31,7 @@ from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.desired import RefusedVersion
 from mlops_assets.serving.engines import load_engine
 from mlops_assets.serving.features import BatchFeatures, Transformation, specimen
+from mlops_assets.serving.plans import Plan
 from mlops_assets.serving.validation import RequestForm
 
 ALL = 10_000
@@ -80,6 +81,16 @@ class ModelState:
     def reference(self) -> Signature | None:
         """The signature that says what a request must look like: the first loaded arm's, None while none is loaded."""
         return next((self.arms[arm].bundle.signature for arm in ORDER if arm in self.arms), None)
+
+    @cached_property
+    def recipe(self) -> str:
+        """That of ``reference``."""
+        return next((self.arms[arm].bundle.recipe for arm in ORDER if arm in self.arms), "")
+
+    @cached_property
+    def plans(self) -> dict[tuple[tuple[str, ...], bool], Plan]:
+        """Kept by ``serving.columns``."""
+        return {}
 
     @cached_property
     def form(self) -> RequestForm:

@@ -1,6 +1,6 @@
 """Requests that come as columns: from named columns of plain values to checked rows.
 
-Here: ``Columns``, which the protocols of other servers are read into, and ``rows_of``. Belongs here: which columns a
+Here: ``Table``, which the protocols of other servers are read into, and ``rows_of``. Belongs here: which columns a
 model takes, and what each may hold. Does not: a protocol (``serving.open_inference``, ``serving.invocations``), rows
 of ``/predict`` (``serving.validation``).
 
@@ -19,48 +19,72 @@ from mlops_assets.ml.bundles import ModelFeature, RequestField, Signature
 from mlops_assets.ml.missing import completed
 from mlops_assets.serving.arms import ModelState
 from mlops_assets.serving.given import Given
+from mlops_assets.serving.plans import Plan
 from mlops_assets.serving.refusal import Refusal
-from mlops_assets.serving.validation import DecisionRow, Envelope, parse_rows, refuse_repeated_ids, row_of_features
+from mlops_assets.serving.validation import (
+    DecisionRow,
+    Envelope,
+    parse_rows,
+    refuse_repeated_ids,
+    row_of_features,
+    unnamed_rows,
+)
 
 ABOUT_A_ROW = ("event_time", "request_id")
 """Columns that every request may have besides the entity's id."""
+MOST_PLANS = 64
+"""Orders of columns of which the short way is kept, for each state of a model."""
 
 
-class Columns(NamedTuple):
-    """The columns of a request, of one length."""
+class Table(NamedTuple):
+    """A request's rows under its columns' names, every row as long as the names are many."""
 
-    values: Mapping[str, Sequence[Any]]
+    names: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
     """Text, numbers, or None."""
-    rows: int
+
+    def columns(self) -> dict[str, Sequence[Any]]:
+        """The same by columns."""
+        if not self.rows:
+            return dict.fromkeys(self.names, ())
+        return dict(zip(self.names, zip(*self.rows, strict=True), strict=True))
 
 
-def rows_of(
-    model: str, columns: Columns, state: ModelState, max_rows: int, *, nan_is_missing: bool
-) -> list[DecisionRow]:
+def rows_of(model: str, table: Table, state: ModelState, max_rows: int, *, nan_is_missing: bool) -> list[DecisionRow]:
     """The rows of a request, every one of them checked.
 
     ``nan_is_missing``: NaN says what None says; otherwise it is refused. Raises Refusal, which names row and column.
     """
-    if not 1 <= columns.rows <= max_rows:
-        raise Refusal(422, "rows", f"{columns.rows} rows in one request: send at least 1 and at most {max_rows}")
+    if not 1 <= len(table.rows) <= max_rows:
+        raise Refusal(422, "rows", f"{len(table.rows)} rows in one request: send at least 1 and at most {max_rows}")
     signature = state.reference
-    if signature is None or not _are_features(columns, signature):
-        names, values = list(columns.values), zip(*columns.values.values(), strict=True)
+    if signature is None or not ((table.names, nan_is_missing) in state.plans or _are_features(table.names, signature)):
         try:
-            rows = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in values])
+            rows = msgspec.json.encode([dict(zip(table.names, row, strict=True)) for row in table.rows])
         except OverflowError:
             raise Refusal(422, "rows", "a whole number is too large: none of more than 64 bits is read") from None
         return parse_rows(Envelope(model=model, rows=msgspec.Raw(rows)), state.form, state.timezone, max_rows)
-    given = Given(_checked(columns, signature, nan_is_missing=nan_is_missing))
-    entity = signature.entity_id
-    about = {name: columns.values[name] for name in (entity, *ABOUT_A_ROW) if name in columns.values}
-    told = (dict(zip(about, row, strict=True)) for row in zip(*about.values(), strict=True))
-    rows = [
-        row_of_features(i, known, entity, state.timezone, given)
-        for i, known in enumerate(told if about else [{}] * columns.rows)
-    ]
+    given = _given(table, state, signature, nan_is_missing=nan_is_missing)
+    about = [(i, name) for i, name in enumerate(table.names) if name in (signature.entity_id, *ABOUT_A_ROW)]
+    if not about:
+        return unnamed_rows(len(table.rows), state.timezone, given)
+    told = ({name: row[i] for i, name in about} for row in table.rows)
+    rows = [row_of_features(i, known, signature.entity_id, state.timezone, given) for i, known in enumerate(told)]
     refuse_repeated_ids(rows)
     return rows
+
+
+def _given(table: Table, state: ModelState, signature: Signature, *, nan_is_missing: bool) -> Given:
+    """The features, checked: all at once where they are right, column by column to say what is wrong."""
+    key = (table.names, nan_is_missing)
+    if key not in state.plans and not _misnamed(table.names, signature):
+        if len(state.plans) >= MOST_PLANS:
+            state.plans.clear()
+        state.plans[key] = Plan(signature, table.names, nan_is_missing=nan_is_missing)
+    matrix = state.plans[key].matrix(table.rows) if key in state.plans else None
+    if matrix is None:
+        return Given(_checked(table.columns(), signature, nan_is_missing=nan_is_missing))
+    return Given(table.columns, {state.recipe: matrix})
 
 
 def kinds_of(state: ModelState) -> dict[str, str]:
@@ -72,23 +96,31 @@ def kinds_of(state: ModelState) -> dict[str, str]:
     return {**kinds, **dict.fromkeys(ABOUT_A_ROW, "string")}
 
 
-def _are_features(columns: Columns, signature: Signature) -> bool:
-    asked = {field.name for field in signature.request_fields}
-    return any(feature.name in columns.values and feature.name not in asked for feature in signature.features)
+def _are_features(names: Sequence[str], signature: Signature) -> bool:
+    asked, sent = {field.name for field in signature.request_fields}, set(names)
+    return any(feature.name in sent and feature.name not in asked for feature in signature.features)
 
 
-def _checked(columns: Columns, signature: Signature, *, nan_is_missing: bool) -> dict[str, Any]:
+def _misnamed(names: Sequence[str], signature: Signature) -> Refusal | None:
+    """What is wrong with the columns' names, if anything is."""
+    features, sent = {feature.name for feature in signature.features}, set(names)
+    known = features | {signature.entity_id, *ABOUT_A_ROW}
+    if unknown := [name for name in names if name not in known]:
+        return Refusal(422, unknown[0], f"is no feature of {signature.model}: leave it away, or send decisions instead")
+    if missing := [feature.name for feature in signature.features if feature.name not in sent]:
+        return Refusal(422, missing[0], f"the column is missing ({len(missing)} are): send every feature of the model")
+    return None
+
+
+def _checked(columns: Mapping[str, Sequence[Any]], signature: Signature, *, nan_is_missing: bool) -> dict[str, Any]:
     """The columns of the model's features: text as it is, numbers as float64 with NaN where missing."""
-    known = {feature.name for feature in signature.features} | {signature.entity_id, *ABOUT_A_ROW}
+    if (misnamed := _misnamed(list(columns), signature)) is not None:
+        raise misnamed
     fields = {field.name: field for field in signature.request_fields}
-    if unknown := [name for name in columns.values if name not in known]:
-        raise Refusal(422, unknown[0], f"is no feature of {signature.model}: leave it away, or send decisions instead")
-    if missing := [feature.name for feature in signature.features if feature.name not in columns.values]:
-        raise Refusal(422, missing[0], f"the column is missing ({len(missing)} are): send every feature of the model")
     fetched = {f"{view.name}__{feature}" for view in signature.views for feature in view.features}
     checked: dict[str, Any] = {}
     for feature in signature.features:
-        values, name = columns.values[feature.name], feature.name
+        values, name = columns[feature.name], feature.name
         if feature.kind == "category":
             checked[name] = _texts(feature, values, optional=name in fetched)
         else:

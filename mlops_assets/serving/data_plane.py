@@ -17,7 +17,7 @@ from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, Traff
 from mlops_assets.contracts import ArmStatus, ServerStatus
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.serving.arms import ORDER, ModelState, now
-from mlops_assets.serving.columns import Columns, rows_of
+from mlops_assets.serving.columns import Table, rows_of
 from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
@@ -98,10 +98,10 @@ class DataPlane:
             raise Refusal(422, "rows", f"{len(rows)} rows to explain: send at most {MOST_ROWS} with ?explain=true")
         return PredictRequest(state, rows, arrived, explain=explain)
 
-    def check_columns(self, model: str, columns: Columns, *, nan_is_missing: bool = False) -> PredictRequest:
+    def check_table(self, model: str, table: Table, *, nan_is_missing: bool = False) -> PredictRequest:
         """Read a request of named columns strictly. Raises Refusal, which names row and column."""
         arrived, state = time.perf_counter(), self.state_of(model)
-        rows = rows_of(model, columns, state, self.max_rows, nan_is_missing=nan_is_missing)
+        rows = rows_of(model, table, state, self.max_rows, nan_is_missing=nan_is_missing)
         _require_answers(state)
         return PredictRequest(state, rows, arrived)
 

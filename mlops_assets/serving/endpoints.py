@@ -141,8 +141,8 @@ class Endpoints:
         state = self._plane.state_of(self._only_model(asked.query))
         features = [feature.name for feature in state.reference.features] if state.reference else []
         content_type = asked.header(b"content-type") or b""
-        columns = invocations.parse(asked.body, content_type, features, lambda: kinds_of(state))
-        request = self._plane.check_columns(state.facts.name, columns, nan_is_missing=True)
+        table = invocations.parse(asked.body, content_type, features, lambda: kinds_of(state))
+        request = self._plane.check_table(state.facts.name, table, nan_is_missing=True)
         return _pending(asked, request, lambda rows: Reply(200, JSON, invocations.answer(rows)))
 
     def _only_model(self, query: bytes) -> str:
@@ -180,7 +180,7 @@ class Endpoints:
             message = "which version answers is the release's to say: leave /versions/... away"
             raise Refusal(404, "version", message)
         wanted = open_inference.parse(asked.body, asked.header(HEADER_LENGTH))
-        request = self._plane.check_columns(asked.model, wanted.columns)
+        request = self._plane.check_table(asked.model, wanted.table)
 
         def form(rows: Answer) -> Reply:
             body, head = open_inference.answer(wanted, asked.model, rows)

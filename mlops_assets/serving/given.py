@@ -4,7 +4,8 @@ Here: ``Given``, and ``GivenFeatures``, which stands where ``serving.features.Ba
 Belongs here: from checked columns to a model's matrix. Does not: checking them (``serving.columns``).
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,23 @@ from mlops_assets.serving.validation import DecisionRow
 
 
 class Given:
-    """The feature columns of one request."""
+    """The features of one request."""
 
-    def __init__(self, columns: Mapping[str, Any]) -> None:
-        """Columns of one length by the features' names."""
+    def __init__(
+        self,
+        columns: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+        matrices: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Columns of one length by the features' names, or how to make them; matrices of recipes that are made."""
         self._columns = columns
-        self._encoded: dict[str, np.ndarray] = {}
+        self._matrices = dict(matrices or {})
 
     def matrix(self, signature: Signature, recipe: str) -> np.ndarray:
         """The matrix of all rows. Raises MissingColumn when this signature eats what the caller's did not."""
-        if recipe not in self._encoded:
-            self._encoded[recipe] = encode(self._columns, signature.features)
-        return self._encoded[recipe]
+        if recipe not in self._matrices:
+            columns = self._columns() if callable(self._columns) else self._columns
+            self._matrices[recipe] = encode(columns, signature.features)
+        return self._matrices[recipe]
 
 
 class GivenFeatures:
@@ -43,6 +49,14 @@ class GivenFeatures:
     def assemble(self, signature: Signature, recipe: str) -> Assembled:
         """As BatchFeatures does."""
         if recipe not in self._made:
-            picked = [row.given.matrix(signature, recipe)[row.position] for row in self._rows if row.given is not None]
-            self._made[recipe] = Assembled(np.array(picked, dtype=np.float64, order="C"), {}, {})
+            self._made[recipe] = Assembled(self._matrix(signature, recipe), {}, {})
         return self._made[recipe]
+
+    def _matrix(self, signature: Signature, recipe: str) -> np.ndarray:
+        """Rows of one request lie together; all of them in their order, unless some were answered before."""
+        parts = []
+        for given, rows in itertools.groupby(self._rows, key=lambda row: row.given):
+            assert given is not None
+            matrix, positions = given.matrix(signature, recipe), [row.position for row in rows]
+            parts.append(matrix if positions == list(range(len(matrix))) else matrix[positions])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

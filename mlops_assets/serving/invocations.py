@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from mlops_assets.serving.columns import Columns
+from mlops_assets.serving.columns import Table
 from mlops_assets.serving.refusal import Refusal
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -24,7 +24,7 @@ JSON, CSV = b"application/json", b"text/csv"
 ONE_OF = f"send one JSON object with exactly one of {', '.join(FORMS)}"
 
 
-def parse(body: bytes, content_type: bytes, features: Sequence[str], kinds: Callable[[], Mapping[str, str]]) -> Columns:
+def parse(body: bytes, content_type: bytes, features: Sequence[str], kinds: Callable[[], Mapping[str, str]]) -> Table:
     """The columns of a request.
 
     ``features`` are the names for an array without any; ``kinds`` tells (string, integer, number) what CSV,
@@ -65,7 +65,7 @@ def _json(body: bytes) -> Any:
         raise Refusal(400, "body", f"not valid JSON ({why[:200]}); {ONE_OF}") from None
 
 
-def _split(data: Any, form: str, features: Sequence[str]) -> Columns:
+def _split(data: Any, form: str, features: Sequence[str]) -> Table:
     if (
         not isinstance(data, dict)
         or not isinstance(data.get("columns"), list)
@@ -77,7 +77,7 @@ def _split(data: Any, form: str, features: Sequence[str]) -> Columns:
     return _table(data["columns"], data["data"], f"{form}.columns", f"{form}.data")
 
 
-def _records(data: Any, form: str, features: Sequence[str]) -> Columns:
+def _records(data: Any, form: str, features: Sequence[str]) -> Table:
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise Refusal(422, form, "send an array of objects, one for each row")
     names = list(data[0]) if data else []
@@ -87,16 +87,16 @@ def _records(data: Any, form: str, features: Sequence[str]) -> Columns:
             raise Refusal(
                 422, f"{form}[{i}].{odd}", "is not in every row: send the same names in each, null for missing"
             )
-    return Columns({name: [row[name] for row in data] for name in names}, len(data))
+    return Table(tuple(names), [[row[name] for name in names] for row in data])
 
 
-def _instances(data: Any, form: str, features: Sequence[str]) -> Columns:
+def _instances(data: Any, form: str, features: Sequence[str]) -> Table:
     if isinstance(data, list) and data and isinstance(data[0], list):
         return _table(list(features), data, "the model", form)
     return _records(data, form, features)
 
 
-def _inputs(data: Any, form: str, features: Sequence[str]) -> Columns:
+def _inputs(data: Any, form: str, features: Sequence[str]) -> Table:
     if not isinstance(data, dict):
         return _instances(data, form, features)
     columns = {name: values if isinstance(values, list) else [values] for name, values in data.items()}
@@ -105,19 +105,19 @@ def _inputs(data: Any, form: str, features: Sequence[str]) -> Columns:
         short = min(lengths, key=lambda name: lengths[name])
         message = f"has {lengths[short]} values and another column {max(lengths.values())}: send as many of each"
         raise Refusal(422, f"{form}.{short}", message)
-    return Columns(columns, max(lengths.values(), default=0))
+    return Table(tuple(columns), list(zip(*columns.values(), strict=True)))
 
 
-def _table(names: Sequence[Any], rows: Sequence[Any], whose: str, form: str) -> Columns:
-    if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+def _table(names: Sequence[Any], rows: Sequence[Any], whose: str, form: str) -> Table:
+    if not set(map(type, names)) <= {str} or len(set(names)) != len(names):
         raise Refusal(422, whose, "every column needs a name of its own, as a string")
     for i, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             raise Refusal(422, f"{form}[{i}]", f"must be an array of {len(names)} values, as {whose} has")
-    return Columns({name: [row[k] for row in rows] for k, name in enumerate(names)}, len(rows))
+    return Table(tuple(names), rows)
 
 
-_FORMS: Mapping[str, Callable[[Any, str, Sequence[str]], Columns]] = {
+_FORMS: Mapping[str, Callable[[Any, str, Sequence[str]], Table]] = {
     "dataframe_split": _split,
     "dataframe_records": _records,
     "instances": _instances,
@@ -125,7 +125,7 @@ _FORMS: Mapping[str, Callable[[Any, str, Sequence[str]], Columns]] = {
 }
 
 
-def _from_csv(body: bytes, kinds: Mapping[str, str]) -> Columns:
+def _from_csv(body: bytes, kinds: Mapping[str, str]) -> Table:
     try:
         lines = [line for line in csv.reader(io.StringIO(body.decode(), newline=""), strict=True) if line]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -133,8 +133,10 @@ def _from_csv(body: bytes, kinds: Mapping[str, str]) -> Columns:
     if not lines:
         raise Refusal(400, "body", "send a line of names, then one line for each row")
     table = _table(lines[0], lines[1:], "the first line", "lines")
-    read = {name: [_typed(text, kinds.get(name)) for text in texts] for name, texts in table.values.items()}
-    return Columns(read, table.rows)
+    told = [kinds.get(name) for name in table.names]
+    return Table(
+        table.names, [[_typed(text, kind) for text, kind in zip(row, told, strict=True)] for row in table.rows]
+    )
 
 
 def _typed(text: str, kind: str | None) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta
 
 from mlops_assets.serving.arms import ModelState
-from mlops_assets.serving.columns import Columns
+from mlops_assets.serving.columns import Table
 from mlops_assets.serving.explaining import explain, find_non_finite
 from mlops_assets.serving.refusal import Refusal
 
@@ -65,7 +65,7 @@ class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Asked(NamedTuple):
     """What a caller wants to know, and how."""
 
-    columns: Columns
+    table: Table
     request_id: str | None
     """Of the request as a whole: it comes back with the answer, and is no key (callers count from 1)."""
     outputs: Sequence[tuple[str, bool]]
@@ -95,7 +95,7 @@ def parse(body: bytes, header_length: bytes | None) -> Asked:
         most = max(rows.values())
         short = next(name for name, count in rows.items() if count != most)
         raise Refusal(422, short, f"the input has {rows[short]} rows and another one {most}: send as many of each")
-    return Asked(Columns(columns, next(iter(rows.values()))), request.id, _outputs(request))
+    return Asked(Table(tuple(columns), list(zip(*columns.values(), strict=True))), request.id, _outputs(request))
 
 
 def _parts(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:

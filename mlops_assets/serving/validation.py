@@ -192,6 +192,17 @@ def row_of_features(
     return named._replace(given=given, position=position, timed=known.event_time is not None)
 
 
+def unnamed_rows(count: int, timezone: dt.tzinfo, given: "Given") -> list[DecisionRow]:
+    """Rows whose features were sent, of which nothing else is told: each is its own entity, and of now."""
+    now = dt.datetime.now(dt.UTC)
+    first = _row(None, "", now, timezone, {})
+    ids = (new_request_id() for _ in range(count))
+    return [
+        DecisionRow(key, False, key, first.at, first.event_time, first.day, first.fields, given, position, False)
+        for position, key in enumerate(ids)
+    ]
+
+
 def new_request_id() -> str:
     """A request id that no other process makes; later ones sort after earlier ones, which keeps the log's index small.
 

@@ -1,0 +1,87 @@
+"""The short way from the rows of a request to the model's matrix, worked out once for each order of columns.
+
+Here: ``Plan``. Belongs here: accepting what is right, all columns and rows at once. Does not: saying what is wrong: a
+plan that meets anything odd gives no matrix, and ``serving.columns`` goes through the columns one by one and names it.
+The two must agree on what is right (a test compares them), and to the last bit on the matrix.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlops_assets.ml.bundles import Signature
+
+PLAIN = frozenset({int, float, type(None)})
+LARGEST = float(np.finfo(np.float64).max)
+
+
+class Plan:
+    """How rows whose columns have these names become the matrix of one signature."""
+
+    def __init__(self, signature: Signature, names: Sequence[str], *, nan_is_missing: bool) -> None:
+        """``names`` hold every feature of the signature."""
+        at = {name: position for position, name in enumerate(names)}
+        fields = {field.name: field for field in signature.request_fields}
+        fetched = {f"{view.name}__{feature}" for view in signature.views for feature in view.features}
+        ruled = {f"{view.name}__{rule.feature}" for view in signature.views for rule in view.when_missing}
+        numbers = [(i, f) for i, f in enumerate(signature.features) if f.kind == "number"]
+        bounds = [fields.get(f.name) for _, f in numbers]
+        self._width = len(signature.features)
+        self._nan_is_missing = nan_is_missing
+        self._from = [at[f.name] for _, f in numbers]
+        self._to = np.array([i for i, _ in numbers])
+        self._whole = self._from == list(range(len(names)))
+        """The columns are the features, all of them numbers, in their order."""
+        self._low = np.array([-LARGEST if b is None or b.minimum is None else b.minimum for b in bounds])
+        self._high = np.array([LARGEST if b is None or b.maximum is None else b.maximum for b in bounds])
+        self._needed = np.array([f.name not in fetched or f.name in ruled for _, f in numbers])
+        """Where a missing value is a matter for a policy, or refused."""
+        self._texts = [
+            (at[f.name], i, {level: float(code) for code, level in enumerate(f.levels)}, f.name in fetched)
+            for i, f in enumerate(signature.features)
+            if f.kind == "category"
+        ]
+
+    def matrix(self, rows: Sequence[Sequence[Any]]) -> np.ndarray | None:
+        """The matrix, shape (rows, features), float64, C order; None when a value is not plainly right."""
+        picked = rows if self._whole else [[row[position] for position in self._from] for row in rows]
+        if not set(map(type, itertools.chain.from_iterable(picked))) <= PLAIN:
+            return None
+        try:
+            numbers = np.array(picked, dtype=np.float64).reshape(len(rows), len(self._from))
+        except OverflowError:
+            return None
+        if (numbers < self._low).any() or (numbers > self._high).any() or not self._missing_is_right(numbers, picked):
+            return None
+        if not self._texts:
+            return numbers
+        matrix = np.empty((len(rows), self._width), dtype=np.float64, order="C")
+        matrix[:, self._to] = numbers
+        for position, into, levels, optional in self._texts:
+            codes = _codes(rows, position, levels, optional=optional)
+            if codes is None:
+                return None
+            matrix[:, into] = codes
+        return matrix
+
+    def _missing_is_right(self, numbers: np.ndarray, picked: Sequence[Sequence[Any]]) -> bool:
+        absent = np.isnan(numbers)
+        if not absent.any():
+            return True
+        if absent.any(axis=0)[self._needed].any():
+            return False
+        return self._nan_is_missing or sum(row.count(None) for row in picked) == int(absent.sum())
+
+
+def _codes(
+    rows: Sequence[Sequence[Any]], position: int, levels: Mapping[Any, float], *, optional: bool
+) -> list[float] | None:
+    codes = []
+    for row in rows:
+        value = row[position]
+        if type(value) is not str and not (value is None and optional):
+            return None
+        codes.append(levels.get(value, np.nan))
+    return codes
