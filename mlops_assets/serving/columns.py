@@ -19,7 +19,7 @@ from mlops_assets.ml.bundles import ModelFeature, RequestField, Signature
 from mlops_assets.ml.missing import completed
 from mlops_assets.serving.arms import ModelState
 from mlops_assets.serving.given import Given
-from mlops_assets.serving.plans import Plan
+from mlops_assets.serving.plans import ABOUT_A_ROW, Plan
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.validation import (
     DecisionRow,
@@ -30,8 +30,6 @@ from mlops_assets.serving.validation import (
     unnamed_rows,
 )
 
-ABOUT_A_ROW = ("event_time", "request_id")
-"""Columns that every request may have besides the entity's id."""
 MOST_PLANS = 64
 """Orders of columns of which the short way is kept, for each state of a model."""
 
@@ -58,33 +56,45 @@ def rows_of(model: str, table: Table, state: ModelState, max_rows: int, *, nan_i
     if not 1 <= len(table.rows) <= max_rows:
         raise Refusal(422, "rows", f"{len(table.rows)} rows in one request: send at least 1 and at most {max_rows}")
     signature = state.reference
-    if signature is None or not ((table.names, nan_is_missing) in state.plans or _are_features(table.names, signature)):
-        try:
-            rows = msgspec.json.encode([dict(zip(table.names, row, strict=True)) for row in table.rows])
-        except OverflowError:
-            raise Refusal(422, "rows", "a whole number is too large: none of more than 64 bits is read") from None
-        return parse_rows(Envelope(model=model, rows=msgspec.Raw(rows)), state.form, state.timezone, max_rows)
-    given = _given(table, state, signature, nan_is_missing=nan_is_missing)
-    about = [(i, name) for i, name in enumerate(table.names) if name in (signature.entity_id, *ABOUT_A_ROW)]
-    if not about:
+    plan = _plan(table.names, state, nan_is_missing=nan_is_missing)
+    if signature is None or not (plan or _are_features(table.names, signature)):
+        return _decisions(model, table, state, max_rows)
+    given = _given(table, plan, state.recipe, signature, nan_is_missing=nan_is_missing)
+    if not plan or not plan.about:
         return unnamed_rows(len(table.rows), state.timezone, given)
-    told = ({name: row[i] for i, name in about} for row in table.rows)
+    told = ({name: row[i] for i, name in plan.about} for row in table.rows)
     rows = [row_of_features(i, known, signature.entity_id, state.timezone, given) for i, known in enumerate(told)]
     refuse_repeated_ids(rows)
     return rows
 
 
-def _given(table: Table, state: ModelState, signature: Signature, *, nan_is_missing: bool) -> Given:
+def _decisions(model: str, table: Table, state: ModelState, max_rows: int) -> list[DecisionRow]:
+    try:
+        rows = msgspec.json.encode([dict(zip(table.names, row, strict=True)) for row in table.rows])
+    except OverflowError:
+        raise Refusal(422, "rows", "a whole number is too large: none of more than 64 bits is read") from None
+    return parse_rows(Envelope(model=model, rows=msgspec.Raw(rows)), state.form, state.timezone, max_rows)
+
+
+def _plan(names: tuple[str, ...], state: ModelState, *, nan_is_missing: bool) -> Plan | None:
+    """The short way, kept for each order of columns; None when the columns are not the model's features."""
+    key = (names, nan_is_missing)
+    if key in state.plans:
+        return state.plans[key]
+    signature = state.reference
+    if signature is None or not _are_features(names, signature) or _misnamed(names, signature) is not None:
+        return None
+    if len(state.plans) >= MOST_PLANS:
+        state.plans.clear()
+    return state.plans.setdefault(key, Plan(signature, names, nan_is_missing=nan_is_missing))
+
+
+def _given(table: Table, plan: Plan | None, recipe: str, signature: Signature, *, nan_is_missing: bool) -> Given:
     """The features, checked: all at once where they are right, column by column to say what is wrong."""
-    key = (table.names, nan_is_missing)
-    if key not in state.plans and not _misnamed(table.names, signature):
-        if len(state.plans) >= MOST_PLANS:
-            state.plans.clear()
-        state.plans[key] = Plan(signature, table.names, nan_is_missing=nan_is_missing)
-    matrix = state.plans[key].matrix(table.rows) if key in state.plans else None
+    matrix = plan.matrix(table.rows) if plan else None
     if matrix is None:
         return Given(_checked(table.columns(), signature, nan_is_missing=nan_is_missing))
-    return Given(table.columns, {state.recipe: matrix})
+    return Given(table.columns, {recipe: matrix})
 
 
 def kinds_of(state: ModelState) -> dict[str, str]:

@@ -14,6 +14,8 @@ import numpy as np
 from mlops_assets.ml.bundles import Signature
 
 PLAIN = frozenset({int, float, type(None)})
+ABOUT_A_ROW = ("event_time", "request_id")
+"""Columns that every request may have besides the entity's id."""
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -28,6 +30,8 @@ class Plan:
         ruled = {f"{view.name}__{rule.feature}" for view in signature.views for rule in view.when_missing}
         numbers = [(i, f) for i, f in enumerate(signature.features) if f.kind == "number"]
         bounds = [fields.get(f.name) for _, f in numbers]
+        self.about = [(at[name], name) for name in (signature.entity_id, *ABOUT_A_ROW) if name in at]
+        """The columns that tell about a row and are no feature: positions and names."""
         self._width = len(signature.features)
         self._nan_is_missing = nan_is_missing
         self._from = [at[f.name] for _, f in numbers]
@@ -53,7 +57,9 @@ class Plan:
             numbers = np.array(picked, dtype=np.float64).reshape(len(rows), len(self._from))
         except OverflowError:
             return None
-        if (numbers < self._low).any() or (numbers > self._high).any() or not self._missing_is_right(numbers, picked):
+        if np.count_nonzero((numbers < self._low) | (numbers > self._high)):
+            return None
+        if not self._missing_is_right(numbers, picked):
             return None
         if not self._texts:
             return numbers
@@ -68,11 +74,11 @@ class Plan:
 
     def _missing_is_right(self, numbers: np.ndarray, picked: Sequence[Sequence[Any]]) -> bool:
         absent = np.isnan(numbers)
-        if not absent.any():
+        if not (count := np.count_nonzero(absent)):
             return True
-        if absent.any(axis=0)[self._needed].any():
+        if np.count_nonzero(absent & self._needed):
             return False
-        return self._nan_is_missing or sum(row.count(None) for row in picked) == int(absent.sum())
+        return self._nan_is_missing or sum(row.count(None) for row in picked) == count
 
 
 def _codes(

@@ -7,6 +7,7 @@ A number in quotes, a null, NaN, a field too many or too few, a value out of its
 """
 
 import datetime as dt
+import functools
 import itertools
 import math
 import secrets
@@ -31,6 +32,7 @@ SAFE_INTEGER = 2**53
 LONGEST_TEXT = 256
 YEARS = range(1970, 2200)
 
+_NO_FIELDS: Mapping[str, Any] = {}
 _SEQUENCE = itertools.count()
 _PROCESS = secrets.token_hex(8)
 
@@ -194,13 +196,21 @@ def row_of_features(
 
 def unnamed_rows(count: int, timezone: dt.tzinfo, given: "Given") -> list[DecisionRow]:
     """Rows whose features were sent, of which nothing else is told: each is its own entity, and of now."""
-    now = dt.datetime.now(dt.UTC)
-    first = _row(None, "", now, timezone, {})
-    ids = (new_request_id() for _ in range(count))
-    return [
-        DecisionRow(key, False, key, first.at, first.event_time, first.day, first.fields, given, position, False)
-        for position, key in enumerate(ids)
-    ]
+    at = time.time()
+    event_time, day = _told(int(at * 1000), timezone)
+    rows = []
+    for position in range(count):
+        key = new_request_id()
+        rows.append(DecisionRow(key, False, key, at, event_time, day, _NO_FIELDS, given, position, False))
+    return rows
+
+
+@functools.lru_cache(maxsize=64)
+def _told(milliseconds: int, timezone: dt.tzinfo) -> tuple[str, str]:
+    """An instant and its local day. Kept, for many requests come in one millisecond."""
+    at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    told = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return told, at.astimezone(timezone).date().isoformat()
 
 
 def new_request_id() -> str:
