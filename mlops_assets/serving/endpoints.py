@@ -21,11 +21,9 @@ from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.openapi import document
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
-from mlops_assets.serving.routes import JSON, TEXT, Routes, live
+from mlops_assets.serving.routes import JSON, PLAIN, TEXT, Routes, live
 
 BYTES = b"application/octet-stream"
-# MLflow's own server calls these application/json, which they are not; its clients do not look.
-PLAIN = b"text/plain; charset=utf-8"
 HEADER_LENGTH = b"inference-header-content-length"
 LONGEST_PATIENCE_MS = 600_000
 _PATIENCE = PATIENCE_HEADER.encode()
@@ -85,11 +83,7 @@ class Endpoints:
         return Reply(200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode())
 
     def _metrics(self, asked: Asked) -> Reply:
-        gauges = {
-            ("mlops_in_flight_requests", ()): float(self.batcher.in_flight),
-            ("mlops_queued_rows", ()): float(self.batcher.queued_rows),
-        }
-        return Reply(200, TEXT, self._plane.render_metrics(gauges).encode())
+        return Reply(200, TEXT, self._plane.render_metrics(self.batcher.gauges()).encode())
 
     def _openapi(self, asked: Asked) -> Reply:
         return Reply(

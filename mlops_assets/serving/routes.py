@@ -15,6 +15,8 @@ from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.refusal import Refusal
 
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
+# MLflow's own server calls these application/json, which they are not; its clients do not look.
+PLAIN = b"text/plain; charset=utf-8"
 Handler = Callable[[Asked], Any]
 
 
