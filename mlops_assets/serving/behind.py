@@ -79,10 +79,13 @@ class _Front(Framed):
         self._nudge = nudge
         self._answering = 0
         self._no_more = False
+        self.there = False
+        """A front has accepted the connection, which waits for the next one when there is none."""
         self.over = asyncio.Event()
 
     def received(self, kind: int, number: int, payload: memoryview) -> None:
         """See Framed."""
+        self.there = True
         if kind == Kind.ASK:
             self._answering += 1
             self._app.answer(decode_asked(payload), functools.partial(self._answered, number))
@@ -131,7 +134,7 @@ async def serve_front(
         beating = asyncio.ensure_future(_beat(front, reporter, place))
         over = asyncio.ensure_future(front.over.wait())
         await asyncio.wait([stopped, over], return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
+        if stop.is_set() and front.there:
             front.send(Kind.LEAVING)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(front.over.wait(), grace_s)

@@ -39,6 +39,8 @@ class Kind(IntEnum):
 
     HELLO = 1
     """Worker: who I am."""
+    WELCOME = 9
+    """Front: I have heard who you are."""
     BEAT = 2
     """Worker: I am there."""
     ASK = 3

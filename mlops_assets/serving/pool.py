@@ -169,6 +169,7 @@ class Pool:
             old.abort()
             self.lost(old)
         self.links[link.place] = link
+        link.send(Kind.WELCOME)
         LOG.info("worker %d (pid %d) is there", link.place, link.pid)
         self.changed()
 
