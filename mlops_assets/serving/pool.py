@@ -257,6 +257,7 @@ class Pool:
 
 
 def _kill(pid: int) -> None:
+    assert pid > 1, "0 and -1 are groups of processes"
     try:
         os.kill(pid, signal.SIGKILL)
     except OSError as error:

@@ -8,7 +8,6 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from mlops_assets.adapters.endpoint import EndpointDown, EndpointRefused, HttpEndpoint
+from mlops_assets.adapters.endpoint import HttpEndpoint
 from mlops_assets.serving.configuration import ServedModel, ServerConfig
 from mlops_assets.serving.desired import DesiredArm, DesiredModel, DesiredState, write_desired
 
@@ -106,40 +105,6 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
-
-
-class Load:
-    """Threads that ask as fast as they are answered and remember what was acknowledged."""
-
-    def __init__(self, url: str, flight, threads: int) -> None:
-        self.url = url
-        self.flight = flight
-        self.acknowledged: list[dict] = []
-        self.failures: list[str] = []
-        self.slowest_s = 0.0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        endpoint, count = HttpEndpoint(self.url), 0
-        while not self._stop.is_set():
-            count += 1
-            began = time.perf_counter()
-            try:
-                self.acknowledged += endpoint.predict(MODEL, [self.flight(count, request_id=f"{number}-{count}")])
-            except (EndpointDown, EndpointRefused) as error:
-                self.failures.append(str(error))
-            self.slowest_s = max(self.slowest_s, time.perf_counter() - began)
 
 
 @dataclass
