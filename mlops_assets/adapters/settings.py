@@ -74,6 +74,8 @@ class Settings:
     traffic_log_megabytes: int = 20_000
     """MLOPS_TRAFFIC_LOG_MEGABYTES: the server's log becomes no larger. A full one is as a full disk: without a record
     there is no answer."""
+    server_workers: int = 1
+    """MLOPS_SERVER_WORKERS: processes of the model server that score; with two or more, one beside them speaks HTTP."""
     predict_token: str | None = field(default=None, repr=False)
     """MLOPS_PREDICT_TOKEN: what callers of the model server send as a bearer token; nobody needs one without."""
     admin_token: str | None = field(default=None, repr=False)
@@ -190,6 +192,7 @@ FORMS: Mapping[str, Form] = {
     "signing_key": PLACE,
     "verify_key": PLACE,
     "traffic_log_megabytes": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of megabytes, 1 or more"),
+    "server_workers": Form(Annotated[int, msgspec.Meta(ge=1, le=64)], "a whole number of processes, 1 to 64"),
     "predict_token": TOKEN,
     "admin_token": TOKEN,
     "tls_certificate": PLACE,

@@ -4,16 +4,20 @@ Here: ``SqliteTrafficLog``. The server appends a whole batch in one transaction 
 commit; any number of processes read at the same time. Belongs here: SQL. Does not: what a record is
 (``adapters.traffic_log``).
 
+Several processes may write: a lock on a file beside the log lets one in after the other. SQLite's own way to wait is to
+sleep and try again, which under load lets one writer starve while another has every turn.
+
 Retention is not decided here (``assets.monitoring.retention``). A full disk, or a log as large as it may become, makes
 ``append`` raise: the server then answers 503 and keeps trying, for an answer that is not on record is not given. What
 is forgotten makes room in the file at once.
 """
 
+import fcntl
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -43,7 +47,7 @@ LOOK_UP_AT_ONCE = 500
 class SqliteTrafficLog(TrafficLog):
     """A log in one SQLite file, write-ahead, synced to disk at every commit.
 
-    One process appends, from one thread at a time; any number of processes read.
+    Any number of processes append, each from one thread at a time; any number of processes read.
     """
 
     def __init__(self, path: Path, max_bytes: int | None = None) -> None:
@@ -51,16 +55,18 @@ class SqliteTrafficLog(TrafficLog):
         self._path = path
         self._max_bytes = max_bytes
         self._writer: sqlite3.Connection | None = None
+        self._lock: IO[bytes] | None = None
         self._known: set[str] = set()
 
     def open(self) -> None:
         """Make the file and its tables. Raises TrafficLogError."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(SCHEMA)
+            with self._turn():
+                connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.executescript(SCHEMA)
             if self._max_bytes is not None:
                 (page,) = connection.execute("PRAGMA page_size").fetchone()
                 connection.execute(f"PRAGMA max_page_count={max(1, self._max_bytes // page)}")
@@ -70,22 +76,47 @@ class SqliteTrafficLog(TrafficLog):
 
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> None:
+    ) -> dict[str, TrafficRecord]:
         """See TrafficLog."""
         connection = self._connection()
         new = {digest: columns for digest, columns in (features or {}).items() if digest not in self._known}
+        known: dict[str, TrafficRecord] = {}
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT OR IGNORE INTO signatures VALUES (?, ?)",
-                [(digest, msgspec.json.encode(columns).decode()) for digest, columns in new.items()],
-            )
-            connection.executemany(INSERT, map(_to_row, records))
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            _abandon(connection)
+            with self._turn(), _all_or_nothing(connection):
+                if self._insert(connection, records, new) < len(records):
+                    # Seldom, so that a batch of new ids pays nothing for it. It is our turn: nobody writes in between.
+                    connection.execute("ROLLBACK")
+                    known = self.find([record.request_id for record in records])
+                    self._insert(connection, records, new)
+        except (sqlite3.Error, OSError) as error:
             raise TrafficLogError(f"cannot write {self._path}: {error}") from error
         self._known.update(new)
+        return known
+
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        records: Sequence[TrafficRecord],
+        new: Mapping[str, Sequence[ModelFeature]],
+    ) -> int:
+        """How many were new; the transaction is left open."""
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT OR IGNORE INTO signatures VALUES (?, ?)",
+            [(digest, msgspec.json.encode(columns).decode()) for digest, columns in new.items()],
+        )
+        return connection.executemany(INSERT, map(_to_row, records)).rowcount if records else 0
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The only writer on this machine; the system wakes who waits, and lets go for a writer that died."""
+        if self._lock is None:
+            self._lock = self._path.with_name(f"{self._path.name}.lock").open("ab")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
         """See TrafficLog. Raises TrafficLogError."""
@@ -120,10 +151,10 @@ class SqliteTrafficLog(TrafficLog):
                 for first in range(0, len(request_ids), LOOK_UP_AT_ONCE):
                     part = request_ids[first : first + LOOK_UP_AT_ONCE]
                     marks = ", ".join("?" * len(part))
-                    with connection:
+                    with self._turn(), connection:
                         done = connection.execute(f"DELETE FROM traffic WHERE request_id IN ({marks})", part)
                         forgotten += done.rowcount
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise TrafficLogError(f"cannot write {self._path}: {error}") from error
         return forgotten
 
@@ -139,6 +170,9 @@ class SqliteTrafficLog(TrafficLog):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _connection(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -184,6 +218,13 @@ def _to_record(row: Sequence[Any]) -> TrafficRecord:
     return msgspec.convert(plain, TrafficRecord)
 
 
-def _abandon(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+@contextmanager
+def _all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit the transaction that the block leaves open; roll it back when anything fails."""
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -75,8 +75,12 @@ class TrafficLog(ABC):
     @abstractmethod
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> None:
-        """Keep all records or none; on return they are durable. A request id that is already there is left alone.
+    ) -> dict[str, TrafficRecord]:
+        """Keep all records or none; on return they are durable. The request ids of one call are all different.
+
+        Several writers may append at once. A request id that is already there is left alone, and the record that was
+        there is returned under it, whoever wrote it and when: what the log holds is the answer, so the caller answers
+        with what is returned and not with what it made. Of two writers of one id exactly one gets it back.
 
         ``features`` tells the columns of each ``features_digest`` among the records.
         Raises TrafficLogError.
@@ -173,12 +177,14 @@ class MemoryTrafficLog(TrafficLog):
 
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> None:
+    ) -> dict[str, TrafficRecord]:
         """See TrafficLog."""
         for digest, columns in (features or {}).items():
             self._features.setdefault(digest, tuple(columns))
+        known = self.find([record.request_id for record in records])
         for record in records:
             self._records.setdefault(record.request_id, record)
+        return known
 
     def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
         """See TrafficLog."""

@@ -9,13 +9,15 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-from mlops_assets.serving.endpoints import JSON, Endpoint, Endpoints, Pending
+from mlops_assets.serving.endpoints import Pending
 from mlops_assets.serving.guard import Guard, Needs
 from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import Answer
+from mlops_assets.serving.routes import JSON, Endpoint
 
 LOG = logging.getLogger(__name__)
 AUDIT = logging.getLogger("mlops_assets.audit")
@@ -23,10 +25,24 @@ RETRY_LATER = (b"retry-after", b"1")
 Give = Callable[[Reply], None]
 
 
-class App:
-    """Answers every request, by ``Endpoints``. See serving.messages.Application."""
+class Later(NamedTuple):
+    """What is answered by somebody else."""
 
-    def __init__(self, endpoints: Endpoints, metrics: Metrics, guard: Guard | None = None) -> None:
+    ask: Callable[[Callable[[Reply | Refusal], None]], None]
+    """Called with what to call once with the outcome, from the loop's thread."""
+
+
+class Answers(Protocol):
+    """What answers on which path: ``serving.endpoints.Endpoints``, or ``serving.front.FrontEndpoints``."""
+
+    paths: list[str]
+    at: Callable[[str], tuple[Endpoint | None, str, str]]
+
+
+class App:
+    """Answers every request, by its endpoints. See serving.messages.Application."""
+
+    def __init__(self, endpoints: Answers, metrics: Metrics, guard: Guard | None = None) -> None:
         """Answer by ``endpoints``, count in ``metrics``, let in whom ``guard`` does (None: everybody)."""
         self._endpoints = endpoints
         self._metrics = metrics
@@ -59,7 +75,10 @@ class App:
             outcome = endpoint.handle(asked._replace(model=model, version=version) if model else asked)
             if isinstance(outcome, Pending):
                 done = functools.partial(self._scored, endpoint, asked, outcome, give)
-                self._endpoints.batcher.submit(outcome.request, done)
+                outcome.submit(outcome.request, done)
+                return
+            if isinstance(outcome, Later):
+                outcome.ask(functools.partial(self._heard, endpoint, asked, give))
                 return
             reply = outcome
         except Refusal as refusal:
@@ -85,6 +104,10 @@ class App:
             reply = _failed(endpoint, asked)
         give(self._told(endpoint, asked, reply))
 
+    def _heard(self, endpoint: Endpoint, asked: Asked, give: Give, outcome: Reply | Refusal) -> None:
+        reply = _refused(endpoint, outcome) if isinstance(outcome, Refusal) else outcome
+        give(self._told(endpoint, asked, reply))
+
     def _told(self, endpoint: Endpoint | None, asked: Asked, reply: Reply) -> Reply:
         """The reply with what belongs to its status; counted."""
         path = endpoint.path if endpoint else "other"
@@ -98,16 +121,17 @@ class App:
             self._metrics.observe_each("mlops_request_seconds", labels[:1], (seconds,))
         if endpoint.needs is Needs.ADMIN:
             AUDIT.info("%s %s from %s: %d", asked.method, asked.path, asked.peer, reply.status)
-        more = _more_headers(endpoint, reply.status) if reply.status >= 400 else ()
+        more = _more_headers(endpoint, reply) if reply.status >= 400 else ()
         return reply._replace(headers=[*reply.headers, *more]) if more else reply
 
 
-def _more_headers(endpoint: Endpoint, status: int) -> Sequence[tuple[bytes, bytes]]:
-    if status == 405:
+def _more_headers(endpoint: Endpoint, reply: Reply) -> Sequence[tuple[bytes, bytes]]:
+    if reply.status == 405:
         return [(b"allow", endpoint.method.encode())]
-    if status == 401:
+    if reply.status == 401:
         return [(b"www-authenticate", b"Bearer")]
-    return [RETRY_LATER] if status in (429, 503) else []
+    # An answer that another process gave carries it already.
+    return [RETRY_LATER] if reply.status in (429, 503) and RETRY_LATER not in reply.headers else []
 
 
 def _refused(endpoint: Endpoint | None, refusal: Refusal) -> Reply:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from mlops_assets.serving.metrics import Labels
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import Answer, PredictRequest
 
@@ -52,6 +53,8 @@ class Batcher:
         """Rows accepted and not yet answered; kept by the event loop's thread."""
         self.in_flight = 0
         """Requests accepted and not yet answered; kept by the event loop's thread."""
+        self._began: float | None = None
+        """When the batch that is being answered began."""
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
@@ -67,6 +70,19 @@ class Batcher:
         self.queued_rows += rows
         self.in_flight += 1
         self._queue.put(_Waiting(request, done, asyncio.get_running_loop()))
+
+    @property
+    def busy_s(self) -> float:
+        """How long the thread has been at its batch; nothing when it waits for one."""
+        began = self._began
+        return 0.0 if began is None else time.perf_counter() - began
+
+    def gauges(self) -> dict[tuple[str, Labels], float]:
+        """What is here at this moment."""
+        return {
+            ("mlops_in_flight_requests", ()): float(self.in_flight),
+            ("mlops_queued_rows", ()): float(self.queued_rows),
+        }
 
     def stop(self) -> None:
         """Answer what is queued, then end the thread."""
@@ -97,12 +113,14 @@ class Batcher:
         return batch, False
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
-        began, rows = time.perf_counter(), sum(len(waiting.request.rows) for waiting in batch)
+        self._began = began = time.perf_counter()
+        rows = sum(len(waiting.request.rows) for waiting in batch)
         try:
             outcomes = self._predict([waiting.request for waiting in batch])
         except Exception:
             LOG.exception("a batch of %d requests failed", len(batch))
             outcomes = [Refusal(500, None, "the server failed; its log says why") for _ in batch]
+        self._began = None
         self._row_s += 0.1 * ((time.perf_counter() - began) / rows - self._row_s)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Answer | Refusal]]] = {}
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -50,6 +50,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_s: float = 10.0
     max_connections: int = 2000
     """Open at once; a caller beyond gets 503."""
+    workers: int = 1
+    """Processes that score. One speaks HTTP itself; several stand behind a front that speaks for them."""
+    answer_timeout_s: float = 30.0
+    """Behind a front: a request that nobody answered for so long is refused, a worker that is so long at one batch is
+    replaced."""
     threads: int = 1
     """LightGBM's threads per prediction. One: the worker has one core, and a batch shares it fairly."""
     max_body_bytes: int = 1 << 20
@@ -102,6 +107,7 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         models=tuple(map(served, use_cases)),
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
+        workers=settings.server_workers,
         max_log_bytes=settings.traffic_log_megabytes * 2**20,
         predict_token_digest=_digest(settings.predict_token),
         admin_token_digest=_digest(settings.admin_token),

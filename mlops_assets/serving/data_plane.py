@@ -125,14 +125,18 @@ class DataPlane:
             batch.refused.update(_conflicts(requests, records))
             batch.refused.update(self._late(requests))
             self._score(requests, batch, known=records)
-            self._log.append(batch.records, batch.features)
+            written = self._log.append(batch.records, batch.features)
         except TrafficLogError as error:
             self.note("traffic log", str(error))
             self.metrics.count("mlops_traffic_log_errors_total")
             reason = "the answer could not be logged, so it is not given: try again later"
             return [Refusal(503, None, reason) for _ in requests]
         self.note("traffic log", None)
-        records |= {record.request_id: record for record in batch.records}
+        if written:
+            # Another process answered these ids since we looked: its answers stand.
+            batch.refused = _conflicts(requests, written) | batch.refused
+            batch.records = [record for record in batch.records if record.request_id not in written]
+        records |= {record.request_id: record for record in batch.records} | written
         self._count(batch.records)
         return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]
 

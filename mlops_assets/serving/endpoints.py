@@ -1,8 +1,9 @@
 """What answers on which path: the server's own interface, the Open Inference Protocol, and MLflow's scoring server.
 
 Here: ``Endpoints``: one thin handler for each path. Belongs here: which protocol speaks on a path, and its statuses.
-Does not: connections and bodies (``serving.http``), who may ask (``serving.app``), the forms of a protocol
-(``serving.open_inference``, ``serving.invocations``), what a request means (``serving.data_plane``).
+Does not: which paths there are (``serving.routes``), connections and bodies (``serving.http``), who may ask
+(``serving.app``), the forms of a protocol (``serving.open_inference``, ``serving.invocations``), what a request means
+(``serving.data_plane``).
 """
 
 import json
@@ -13,18 +14,16 @@ from typing import NamedTuple
 import msgspec
 
 from mlops_assets.serving import invocations, open_inference
-from mlops_assets.serving.batching import Batcher
+from mlops_assets.serving.batching import Batcher, Done
 from mlops_assets.serving.columns import kinds_of
 from mlops_assets.serving.data_plane import DataPlane
-from mlops_assets.serving.guard import Needs
 from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.openapi import document
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
+from mlops_assets.serving.routes import JSON, PLAIN, TEXT, Routes, live
 
-JSON, TEXT, BYTES = b"application/json", b"text/plain; version=0.0.4; charset=utf-8", b"application/octet-stream"
-# MLflow's own server calls these application/json, which they are not; its clients do not look.
-PLAIN = b"text/plain; charset=utf-8"
+BYTES = b"application/octet-stream"
 HEADER_LENGTH = b"inference-header-content-length"
 LONGEST_PATIENCE_MS = 600_000
 _PATIENCE = PATIENCE_HEADER.encode()
@@ -37,24 +36,7 @@ class Pending(NamedTuple):
     request: PredictRequest
     form: Callable[[Answer], Reply]
     """From the answer's rows to the body."""
-
-
-def _in_a_line(refusal: Refusal) -> bytes:
-    """As the Open Inference Protocol wants it."""
-    return _ENCODE({"error": f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message})
-
-
-class Endpoint(NamedTuple):
-    """What answers on a path."""
-
-    method: str
-    handle: Callable[[Asked], Reply | Pending]
-    path: str
-    """As it is counted: without names of models."""
-    predicts: bool = False
-    needs: Needs = Needs.PREDICT
-    refused: Callable[[Refusal], bytes] = Refusal.encoded
-    """The body of a refusal."""
+    submit: Callable[[PredictRequest, Done], None]
 
 
 class Endpoints:
@@ -66,53 +48,32 @@ class Endpoints:
         """``nudge`` makes the server look for changes at once; ``versions`` are those of mlops_assets and mlflow."""
         self._plane, self.batcher, self._nudge = plane, batcher, nudge
         self._versions = {"mlops_assets": "", "mlflow": "", **(versions or {})}
-        v2, mlflow = _in_a_line, invocations.refused
-        found = [
-            Endpoint("POST", self._predict, "/predict", predicts=True),
-            Endpoint("GET", self._live, "/live", needs=Needs.NOTHING),
-            Endpoint("GET", self._ready, "/ready", needs=Needs.NOTHING),
-            Endpoint("GET", self._metadata, "/metadata"),
-            Endpoint("GET", self._metrics, "/metrics"),
-            Endpoint("GET", self._openapi, "/openapi.json"),
-            Endpoint("POST", self._nudged, "/admin/nudge", needs=Needs.ADMIN),
-            Endpoint("POST", self._invocations, "/invocations", predicts=True, refused=mlflow),
-            Endpoint("GET", self._ping, "/ping", needs=Needs.NOTHING, refused=mlflow),
-            Endpoint("GET", self._ping, "/health", needs=Needs.NOTHING, refused=mlflow),
-            Endpoint("GET", self._version, "/version", refused=mlflow),
-            Endpoint("GET", self._v2_server, "/v2", refused=v2),
-            Endpoint("GET", self._live, "/v2/health/live", needs=Needs.NOTHING, refused=v2),
-            Endpoint("GET", self._ready, "/v2/health/ready", needs=Needs.NOTHING, refused=v2),
-        ]
-        self._fixed = {endpoint.path: endpoint for endpoint in found}
-        self._of_models = {
-            "": Endpoint("GET", self._v2_model, "/v2/models/{model}", refused=v2),
-            "ready": Endpoint("GET", self._v2_ready, "/v2/models/{model}/ready", refused=v2),
-            "infer": Endpoint("POST", self._v2_infer, "/v2/models/{model}/infer", predicts=True, refused=v2),
-        }
-
-    def at(self, path: str) -> tuple[Endpoint | None, str, str]:
-        """What answers on a path, with the model and the version that it names."""
-        if (endpoint := self._fixed.get(path)) is not None:
-            return endpoint, "", ""
-        parts = path.split("/")[1:]
-        if parts[:2] != ["v2", "models"] or len(parts) < 3 or not parts[2]:
-            return None, "", ""
-        model, rest = parts[2], parts[3:]
-        version, rest = (rest[1], rest[2:]) if rest[:1] == ["versions"] and len(rest) > 1 else ("", rest)
-        return self._of_models.get("/".join(rest)), model, version
-
-    @property
-    def paths(self) -> list[str]:
-        """Every path."""
-        return [endpoint.path for endpoint in (*self._fixed.values(), *self._of_models.values())]
+        self._routes = Routes(
+            {
+                "predict": self._predict,
+                "live": live,
+                "ready": self._ready,
+                "metadata": self._metadata,
+                "metrics": self._metrics,
+                "openapi": self._openapi,
+                "nudge": self._nudged,
+                "invocations": self._invocations,
+                "ping": self._ping,
+                "version": self._version,
+                "v2_server": self._v2_server,
+                "v2_model": self._v2_model,
+                "v2_ready": self._v2_ready,
+                "v2_infer": self._v2_infer,
+            }
+        )
+        self.at, self.paths = self._routes.at, self._routes.paths
 
     def _predict(self, asked: Asked) -> Pending:
         request = self._plane.check(asked.body, explain=_wants_reasons(asked.query))
         name = request.state.facts.name
-        return _pending(asked, request, lambda rows: Reply(200, JSON, _ENCODE({"model": name, "predictions": rows})))
-
-    def _live(self, asked: Asked) -> Reply:
-        return Reply(200, JSON, b'{"live":true}')
+        return self._pending(
+            asked, request, lambda rows: Reply(200, JSON, _ENCODE({"model": name, "predictions": rows}))
+        )
 
     def _ready(self, asked: Asked) -> Reply:
         ready, problems = self._plane.ready()
@@ -122,11 +83,7 @@ class Endpoints:
         return Reply(200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode())
 
     def _metrics(self, asked: Asked) -> Reply:
-        gauges = {
-            ("mlops_in_flight_requests", ()): float(self.batcher.in_flight),
-            ("mlops_queued_rows", ()): float(self.batcher.queued_rows),
-        }
-        return Reply(200, TEXT, self._plane.render_metrics(gauges).encode())
+        return Reply(200, TEXT, self._plane.render_metrics(self.batcher.gauges()).encode())
 
     def _openapi(self, asked: Asked) -> Reply:
         return Reply(
@@ -143,7 +100,7 @@ class Endpoints:
         content_type = asked.header(b"content-type") or b""
         table = invocations.parse(asked.body, content_type, features, lambda: kinds_of(state))
         request = self._plane.check_table(state.facts.name, table, nan_is_missing=True)
-        return _pending(asked, request, lambda rows: Reply(200, JSON, invocations.answer(rows)))
+        return self._pending(asked, request, lambda rows: Reply(200, JSON, invocations.answer(rows)))
 
     def _only_model(self, query: bytes) -> str:
         """The model of a protocol that names none: the one there is, or ``?model=``. Raises Refusal."""
@@ -188,13 +145,14 @@ class Endpoints:
                 return Reply(200, JSON, body)
             return Reply(200, BYTES, body, [(HEADER_LENGTH, str(head).encode())])
 
-        return _pending(asked, request, form)
+        return self._pending(asked, request, form)
 
-
-def _pending(asked: Asked, request: PredictRequest, form: Callable[[Answer], Reply]) -> Pending:
-    if (told := asked.header(_PATIENCE)) is not None:
-        request = replace(request, patience_s=_patience(told))
-    return Pending(request, form)
+    def _pending(self, asked: Asked, request: PredictRequest, form: Callable[[Answer], Reply]) -> Pending:
+        if (told := asked.header(_PATIENCE)) is not None:
+            request = replace(request, patience_s=_patience(told))
+        if asked.seed:
+            request = request.under(asked.seed, again=asked.again, arrived=asked.arrived)
+        return Pending(request, form, self.batcher.submit)
 
 
 def _patience(told: bytes) -> float:

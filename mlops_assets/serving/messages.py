@@ -26,6 +26,11 @@ class Asked(NamedTuple):
     model: str = ""
     """Named in the path."""
     version: str = ""
+    seed: str = ""
+    """What rows without a request id get theirs from, so that a request that comes again finds its first answer. Given
+    by this server's own front, never by a caller; none without a front."""
+    again: bool = False
+    """It was sent to a worker before, which may have answered it without anybody hearing."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that name, in lower case."""

@@ -31,6 +31,10 @@ HELP = {
     "mlops_load_failures_total": "Attempts to load a version that failed.",
     "mlops_in_flight_requests": "Prediction requests waiting for their answer.",
     "mlops_queued_rows": "Rows waiting to be taken.",
+    "mlops_workers": "Workers that are connected with the front.",
+    "mlops_workers_lost_total": "Workers that went without being asked.",
+    "mlops_workers_killed_total": "Workers that were killed because they said nothing.",
+    "mlops_retried_requests_total": "Requests that were sent again because their worker died.",
     "mlops_arm_info": "One per loaded arm; the value is its share of the traffic in basis points.",
     "mlops_refused_version": "One per version that the registry puts into an arm and that may not serve: why.",
     "mlops_problems": "Problems that /ready tells of, by model.",
@@ -61,7 +65,7 @@ class _Histogram:
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
             told.append(f"{name}_bucket{_labels((*labels, ('le', bound)))} {total}")
-        return [*told, f"{name}_sum{_labels(labels)} {self.sum:g}", f"{name}_count{_labels(labels)} {total}"]
+        return [*told, f"{name}_sum{_labels(labels)} {shown(self.sum)}", f"{name}_count{_labels(labels)} {total}"]
 
 
 class Metrics:
@@ -116,13 +120,18 @@ class Metrics:
             series = [(key, value) for key, value in {**counters, **gauges}.items() if key[0] == name]
             if series:
                 lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {_type(name)}"]
-                lines += [f"{name}{_labels(labels)} {value:g}" for (_, labels), value in sorted(series)]
+                lines += [f"{name}{_labels(labels)} {shown(value)}" for (_, labels), value in sorted(series)]
         for name in BOUNDS:
             series = sorted((labels, histogram) for (key, labels), histogram in histograms.items() if key == name)
             if series:
                 lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram"]
                 lines += [line for labels, histogram in series for line in histogram.lines(name, labels)]
         return "\n".join([*lines, ""])
+
+
+def shown(value: float) -> str:
+    """A number with all its digits: a counter of which the last ones are cut off stands still for long."""
+    return str(int(value)) if float(value).is_integer() else repr(value)
 
 
 def _type(name: str) -> str:

@@ -6,7 +6,7 @@ Here: ``PredictRequest``. Belongs here: what is known of a request besides its r
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_assets.serving.arms import ModelState, now
@@ -34,3 +34,19 @@ class PredictRequest:
     def late(self) -> bool:
         """True when nobody waits any more."""
         return self.patience_s is not None and time.perf_counter() - self.arrived > self.patience_s
+
+    def under(self, seed: str, *, again: bool, arrived: float) -> "PredictRequest":
+        """The same request, each row without an id of the caller's under an id that ``seed`` and its place make.
+
+        ``again``: such ids may be in the log already, like those that callers give.
+        """
+        return replace(self, rows=[_under(row, seed, i, again) for i, row in enumerate(self.rows)], arrived=arrived)
+
+
+def _under(row: DecisionRow, seed: str, position: int, again: bool) -> DecisionRow:
+    if row.given_id:
+        return row
+    made = f"{seed}-{position:x}"
+    # A row of features without an entity is its own.
+    entity = made if row.entity_id == row.request_id else row.entity_id
+    return row._replace(request_id=made, given_id=again, entity_id=entity)

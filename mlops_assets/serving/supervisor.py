@@ -1,9 +1,13 @@
-"""Keeps the worker and the reconciler alive, and holds the listening socket for them.
+"""Keeps the workers, their front and the reconciler alive, and holds the listening socket for them.
 
-Here: ``serve``, the server as a whole. Belongs here: processes and signals. Does not: what the children do.
+Here: ``serve``, the server as a whole. Belongs here: which processes there are. Does not: what the children do, keeping
+one of them alive (``serving.children``).
 
 The socket belongs to the supervisor, so while a dead worker is being replaced, callers wait in the queue of the socket
 instead of being turned away. One server per folder: a lock on the pid file says so.
+
+One worker speaks HTTP itself. Several stand behind a front, and a child that listens says now and again that it lives:
+one that stops saying so is killed and replaced. The workers behind a front are watched by it.
 """
 
 import fcntl
@@ -11,8 +15,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,16 +25,12 @@ import msgspec
 
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.contracts import UseCase
+from mlops_assets.serving.children import CHECK_S, Child
 from mlops_assets.serving.configuration import ServerConfig, configure, refused
 from mlops_assets.serving.desired import replace_file
+from mlops_assets.serving.frames import BEHIND, listen_in
 
 LOG = logging.getLogger(__name__)
-CHECK_S = 0.05
-LONGEST_WAIT_S = 5.0
-"""Before a child that keeps dying is started again; starts at nothing and doubles from 0.1 s."""
-STEADY_S = 10.0
-"""A child that lived this long is forgiven its earlier deaths."""
-GRACE_S = 10.0
 BIND_PATIENCE_S = 1.5
 """The children of a killed supervisor notice within half a second and let the socket go."""
 CANNOT_START = 2
@@ -100,11 +98,9 @@ def bind(host: str, port: int, patience_s: float = BIND_PATIENCE_S) -> socket.so
 def _run(config: ServerConfig, listening: socket.socket) -> None:
     file = config.home / "server.json"
     replace_file(file, msgspec.json.format(msgspec.json.encode(config)))
-    descriptor = listening.fileno()
-    children = [
-        Child("mlops_assets.serving.worker", [str(file), str(descriptor)], (descriptor,)),
-        Child("mlops_assets.serving.reconciler", [str(file)]),
-    ]
+    meeting = listen_in(config.home) if config.workers > 1 else None
+    listeners, others = _children(config, str(file), listening, meeting)
+    children = [*listeners, *others]
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     LOG.info("listening on %s://%s:%d", "https" if config.tls_certificate else "http", config.host, config.port)
@@ -113,57 +109,30 @@ def _run(config: ServerConfig, listening: socket.socket) -> None:
             for child in children:
                 child.keep()
     finally:
-        for child in children:
-            child.end()
-        for child in children:
-            child.wait()
+        # What a front was asked is answered by its workers: they end after it.
+        for together in (listeners, others):
+            for child in together:
+                child.end()
+            for child in together:
+                child.wait()
         for number, handler in before.items():
             signal.signal(number, handler)
+        if meeting is not None:
+            meeting.close()
 
 
-class Child:
-    """A process that is started again when it dies, sooner at first and later when it keeps dying."""
-
-    def __init__(self, module: str, arguments: Sequence[str], descriptors: Sequence[int] = ()) -> None:
-        """Name the child; ``keep`` starts it."""
-        self._command = [sys.executable, "-m", module, *arguments]
-        self._name = module.rpartition(".")[2]
-        self._descriptors = descriptors
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
-        self._wait_s = 0.0
-        self._due = 0.0
-
-    def keep(self) -> None:
-        """Start the process when there is none and its time has come."""
-        if self._process is not None and self._process.poll() is not None:
-            self._bury(self._process.returncode)
-        if self._process is None and time.monotonic() >= self._due:
-            self._process = subprocess.Popen(self._command, pass_fds=self._descriptors, start_new_session=True)
-            self._started_at = time.monotonic()
-            LOG.info("%s started, pid %d", self._name, self._process.pid)
-
-    def _bury(self, code: int) -> None:
-        lived_s = time.monotonic() - self._started_at
-        self._process = None
-        self._due = time.monotonic() + (0.0 if lived_s >= STEADY_S else self._wait_s)
-        self._wait_s = 0.1 if lived_s >= STEADY_S else min(max(0.1, 2 * self._wait_s), LONGEST_WAIT_S)
-        LOG.warning("%s ended with code %d after %.1f s: starting it again", self._name, code, lived_s)
-
-    def end(self) -> None:
-        """Ask the process to end."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-
-    def wait(self) -> None:
-        """Wait until it has ended; kill it when it does not."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+def _children(
+    config: ServerConfig, file: str, listening: socket.socket, meeting: socket.socket | None
+) -> tuple[list[Child], list[Child]]:
+    """Who listens to callers, and who does not."""
+    sockets = [listening] if meeting is None else [listening, meeting]
+    numbers = [held.fileno() for held in sockets]
+    who = "worker" if meeting is None else "front"
+    listener = Child(f"mlops_assets.serving.{who}", [file, *map(str, numbers)], numbers, tells=True)
+    others = [Child("mlops_assets.serving.reconciler", [file])]
+    if meeting is not None:
+        others += [Child("mlops_assets.serving.worker", [file, BEHIND, str(k)]) for k in range(config.workers)]
+    return [listener], others
 
 
 def server_pid(folder: Path) -> int | None:

@@ -1,20 +1,19 @@
 """The process that answers requests.
 
 Here: putting the worker's parts together and running them. Belongs here: the start and the end of this
-process. Does not: what the parts do. Run as ``python -m mlops_assets.serving.worker <config file> <socket>``, where
-``socket`` is the number of the listening socket that it inherits from the supervisor.
+process. Does not: what the parts do. Run as ``python -m mlops_assets.serving.worker <config file> <socket> <alive>``:
+the numbers of the listening socket that it inherits from the supervisor, and of what it says on that it lives; or as
+``... <config file> behind-front <place>``, when a front listens for several workers.
 
 It imports neither mlflow nor feast nor pandas nor the lightgbm package (a test holds it): those cost seconds and
 hundreds of megabytes.
 """
 
-import asyncio
 import contextlib
 import logging
-import signal
 import socket
-import ssl
 import sys
+from collections.abc import Callable, Coroutine
 from importlib import metadata
 from pathlib import Path
 
@@ -25,19 +24,19 @@ from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
+from mlops_assets.serving.behind import Reporter, serve_front
 from mlops_assets.serving.configuration import ServerConfig, read_config
-from mlops_assets.serving.connection import Limits
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.follower import Follower, follow_in_background
+from mlops_assets.serving.frames import BEHIND
 from mlops_assets.serving.guard import Guard
-from mlops_assets.serving.http import HttpServer
+from mlops_assets.serving.listening import DRAIN_S, end_of_process, serve_http
+from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.parent import end_with_parent
 
-DRAIN_S = 5
 
-
-def run(config: ServerConfig, listening: socket.socket) -> None:
+def run(config: ServerConfig, serve: "Serve") -> None:
     """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
     log = SqliteTrafficLog(config.traffic, config.max_log_bytes)
     log.open()
@@ -46,17 +45,39 @@ def run(config: ServerConfig, listening: socket.socket) -> None:
     batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows)
     follower = Follower(plane, config.desired, config.bundles, threads=config.threads)
     wake, end = follow_in_background(follower, config.file_poll_s)
-
-    def nudge() -> None:
-        config.nudge.touch()
-        wake()
-
-    guard = Guard(config.predict_token_digest, config.admin_token_digest)
-    endpoints = Endpoints(plane, batcher, nudge, _versions())
-    uvloop.run(_serve(App(endpoints, plane.metrics, guard), config, listening))
+    uvloop.run(serve(config, plane, batcher, wake))
     end()
     batcher.stop()
     log.close()
+
+
+Serve = Callable[[ServerConfig, DataPlane, Batcher, Callable[[], None]], Coroutine[None, None, None]]
+
+
+def listen(listening: socket.socket, alive: int | None) -> Serve:
+    """Speak HTTP on a listening socket."""
+
+    async def serve(config: ServerConfig, plane: DataPlane, batcher: Batcher, wake: Callable[[], None]) -> None:
+        def nudge() -> None:
+            config.nudge.touch()
+            wake()
+
+        guard = Guard(config.predict_token_digest, config.admin_token_digest)
+        app = App(Endpoints(plane, batcher, nudge, _versions()), plane.metrics, guard)
+        stuck_s = config.answer_timeout_s
+        await serve_http(app, config, listening, end_of_process(), alive, lambda: batcher.busy_s < stuck_s)
+
+    return serve
+
+
+def stand_behind(place: int) -> Serve:
+    """Answer what the front hands over. It has let the callers in, and counts what they ask."""
+
+    async def serve(config: ServerConfig, plane: DataPlane, batcher: Batcher, wake: Callable[[], None]) -> None:
+        app = App(Endpoints(plane, batcher, wake, _versions()), Metrics())
+        await serve_front(app, Reporter(plane, batcher), wake, config.home, place, DRAIN_S)
+
+    return serve
 
 
 def _versions() -> dict[str, str]:
@@ -68,30 +89,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
-async def _serve(app: App, config: ServerConfig, listening: socket.socket) -> None:
-    """Until SIGTERM or SIGINT."""
-    limits = Limits(config.max_body_bytes, config.max_connections, config.body_timeout_s)
-    server, stop = HttpServer(app, limits), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.start(listening, _tls(config))
-    await stop.wait()
-    await server.stop(DRAIN_S)
-
-
-def _tls(config: ServerConfig) -> ssl.SSLContext | None:
-    if config.tls_certificate is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(config.tls_certificate, config.tls_key)
-    return context
-
-
 def main(arguments: list[str]) -> int:
-    """Run as a child of the supervisor: the configuration's file and the inherited socket."""
+    """Run as a child of the supervisor: the configuration's file, and how it is asked."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
     end_with_parent()
-    run(read_config(Path(arguments[0])), socket.socket(fileno=int(arguments[1])))
+    file, how, *more = arguments
+    if how == BEHIND:
+        serve = stand_behind(int(more[0]))
+    else:
+        serve = listen(socket.socket(fileno=int(how)), int(more[0]) if more else None)
+    run(read_config(Path(file)), serve)
     return 0
 
 

@@ -72,6 +72,7 @@ def test_an_empty_variable_is_none(variable: str, monkeypatch: pytest.MonkeyPatc
         ("MLOPS_SENSOR_SECONDS", "abc", "a whole number of seconds"),
         ("MLOPS_SENSOR_SECONDS", "0", "1 or more"),
         ("MLOPS_RETENTION_HOURS", "-5", "0 or more"),
+        ("MLOPS_SERVER_WORKERS", "0", "a whole number of processes, 1 to 64"),
         ("MLOPS_SAMPLE", "perhaps", "1 or 0"),
         ("MLOPS_FEED_UNTIL", "tomorrow", "a day like"),
         ("MLOPS_LIVE_FROM", "2013-02-30", "a day like"),

@@ -81,6 +81,14 @@ def test_a_known_request_id_is_kept_once(log):
     assert [(r.request_id, r.score) for r in log.read()] == [("r1", 0.1 + 0.7), ("r2", 0.1 + 0.7)]
 
 
+def test_a_writer_is_told_what_was_there_before_it(log):
+    assert log.append([record(1), record(2)], {DIGEST: FEATURES}) == {}
+    told = log.append([record(1, score=0.9), record(3), record(2, entity_id="another")])
+    assert told == {"r1": record(1), "r2": record(2)}
+    assert [r.request_id for r in log.read()] == ["r1", "r2", "r3"]
+    assert log.append([]) == {}
+
+
 def test_records_are_found_by_request_id(log):
     log.append([record(n) for n in range(1200)])
     found = log.find([f"r{n}" for n in range(0, 2400, 2)])
@@ -160,6 +168,29 @@ def test_another_process_reads_whole_batches_while_they_are_written(tmp_path):
     assert len(log.read()) == 1000
     assert seen == sorted(seen)
     assert all(count % 10 == 0 for count in seen)
+
+
+def write_the_same(path, score: float, told) -> None:
+    log = SqliteTrafficLog(path)
+    for first in range(0, 300, 5):
+        mine = [record(n, score=score) for n in range(first, first + 5)]
+        stored = log.append(mine)
+        told.put((score, {r.request_id: stored.get(r.request_id, r).score for r in mine}, len(stored)))
+
+
+def test_of_several_writers_of_an_id_one_writes_and_all_tell_the_same(tmp_path):
+    path, context = tmp_path / "traffic.db", multiprocessing.get_context("fork")
+    told = context.Queue()
+    writers = [context.Process(target=write_the_same, args=(path, 0.25 * n, told)) for n in (1, 2, 3)]
+    for writer in writers:
+        writer.start()
+    heard = [told.get(timeout=60) for _ in range(180)]
+    for writer in writers:
+        writer.join()
+    kept = {r.request_id: r.score for r in SqliteTrafficLog(path).read()}
+    assert len(kept) == 300
+    assert all(kept[key] == score for _, answers, _ in heard for key, score in answers.items())
+    assert sum(len(answers) - found for _, answers, found in heard) == 300, "each id was written by exactly one"
 
 
 def test_what_is_forgotten_is_gone_and_the_rest_stays(log):

@@ -3,17 +3,20 @@
 Belongs here: parts that tests of processes need. Does not: assertions about the server.
 """
 
+import contextlib
+import json
 import socket
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import msgspec
 
-from mlops_assets.adapters.endpoint import EndpointDown, EndpointRefused, HttpEndpoint
+from mlops_assets.adapters.endpoint import HttpEndpoint
 from mlops_assets.serving.configuration import ServedModel, ServerConfig
 from mlops_assets.serving.desired import DesiredArm, DesiredModel, DesiredState, write_desired
 
@@ -29,13 +32,14 @@ def free_port() -> int:
 class Server:
     """A server of processes on a folder of the test's own; its registry is an address where nobody answers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: object) -> None:
         self.config = ServerConfig(
             folder=str(folder),
             online_store=str(folder / "online.db"),
             registry_uri=f"http://127.0.0.1:{free_port()}",
             models=(FACTS,),
             port=free_port(),
+            **changes,
         )
         self.endpoint = HttpEndpoint(f"http://127.0.0.1:{self.config.port}")
         self.process: subprocess.Popen[bytes] | None = None
@@ -82,41 +86,59 @@ class Server:
     def _ask_pid(self) -> int:
         return httpx.get(f"http://127.0.0.1:{self.config.port}/metadata", trust_env=False).json()["server"]["pid"]
 
+    def metadata(self) -> dict:
+        return httpx.get(f"{self.endpoint.url}/metadata", trust_env=False, timeout=10).json()
+
+    def pids(self) -> dict[int, int]:
+        """Place -> process id of the workers behind a front."""
+        return {told["worker"]: told["pid"] for told in self.metadata()["server"]["workers"]}
+
+    def wait_for_workers(self, *, but: int = 0) -> dict[int, int]:
+        """Until all are there and ready, ``but`` not among them."""
+        deadline = time.monotonic() + 20
+        while len(pids := self.pids()) < self.config.workers or but in pids.values() or not self.endpoint.ready():
+            assert time.monotonic() < deadline, f"the workers did not come: {pids}"
+            time.sleep(0.02)
+        return pids
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
 
 
-class Load:
-    """Threads that ask as fast as they are answered and remember what was acknowledged."""
+@dataclass
+class Heard:
+    """What a storm was answered; filled when it is over."""
 
-    def __init__(self, url: str, flight, threads: int) -> None:
-        self.url = url
-        self.flight = flight
-        self.acknowledged: list[dict] = []
-        self.failures: list[str] = []
-        self.slowest_s = 0.0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
+    acknowledged: list[tuple[str, float]] = field(default_factory=list)
+    """Request id and score of each answer."""
+    digests: set[str] = field(default_factory=set)
+    lost: int = 0
+    """Requests whose connection broke."""
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    seconds: list[tuple[float, float]] = field(default_factory=list)
+    """Of each answer: ``time.monotonic()`` when it came, and how long it took."""
 
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
+    def slowest(self, since: float, until: float) -> float:
+        return max((took for came, took in self.seconds if since <= came - took and came <= until), default=0.0)
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
-    def _ask(self, number: int) -> None:
-        endpoint, count = HttpEndpoint(self.url), 0
-        while not self._stop.is_set():
-            count += 1
-            began = time.perf_counter()
-            try:
-                self.acknowledged += endpoint.predict(MODEL, [self.flight(count, request_id=f"{number}-{count}")])
-            except (EndpointDown, EndpointRefused) as error:
-                self.failures.append(str(error))
-            self.slowest_s = max(self.slowest_s, time.perf_counter() - began)
+@contextlib.contextmanager
+def storm(server: Server, row: dict, connections: int, ids: str = "own") -> Iterator[Heard]:
+    """Load from a process of its own, so that what the test does is not taken for the server's slowness."""
+    command = [sys.executable, "-m", "mlops_assets_tests.serving.storm", str(server.config.port), str(connections)]
+    body = json.dumps({"model": MODEL, "rows": [row]}, separators=(",", ":"))
+    with subprocess.Popen([*command, body, ids], stdin=-1, stdout=-1) as process:
+        heard = Heard()
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            yield heard
+        finally:
+            told = json.loads(process.communicate()[0])
+    heard.acknowledged, heard.digests, heard.lost = (
+        [tuple(a) for a in told["acknowledged"]],
+        set(told["digests"]),
+        told["lost"],
+    )
+    heard.refused, heard.seconds = [tuple(r) for r in told["refused"]], [tuple(s) for s in told["seconds"]]

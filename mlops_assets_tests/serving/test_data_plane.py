@@ -273,3 +273,42 @@ def test_a_canary_that_may_not_answer_leaves_the_row_to_the_champion(rig, make_b
     assert [answer["arm"] for answer in answers] == ["canary", "champion"]
     said = [[score.arm for score in record.scores] for record in rig.log.read()]
     assert said == [["champion", "canary", "shadow"], ["champion"]]
+
+
+class ContestedLog(MemoryTrafficLog):
+    """Another process writes ``meanwhile`` after this one looked and before it appends."""
+
+    def __init__(self, *meanwhile) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    def append(self, records, features=None):
+        super().append(self.meanwhile)
+        return super().append(records, features)
+
+
+def test_an_id_that_another_process_answered_meanwhile_gets_the_answer_of_the_log(rig, make_bundle, flight):
+    rig.serve(champion=(1, make_bundle(1)))
+    rig.ask(flight(1, request_id="r1"), flight(2, request_id="r2"))
+    first = [msgspec.structs.replace(kept, score=0.123) for kept in rig.log.read()[:1]]
+    plane = DataPlane(ContestedLog(*first), rig.online, {}, max_rows=50)
+    plane.adopt(rig.plane.states)
+    body = msgspec.json.encode({"model": "arrival_delay", "rows": [flight(1, request_id="r1"), flight(3)]})
+    theft = msgspec.json.encode({"model": "arrival_delay", "rows": [flight(4, request_id="r1")]})
+    answer, refused = plane.predict([plane.check(body), plane.check(theft)])
+    assert [row["score"] == 0.123 for row in answer] == [True, False]
+    assert (refused.status, refused.field) == (409, "rows[0].request_id")
+    (refused,) = plane.predict([plane.check(theft)])
+    assert (refused.status, refused.field) == (409, "rows[0].request_id")
+    assert plane.metrics.value("mlops_predictions_total") == 1
+
+
+def test_an_id_that_another_process_used_for_another_decision_meanwhile_is_refused(rig, make_bundle, flight):
+    rig.serve(champion=(1, make_bundle(1)))
+    rig.ask(flight(1, request_id="r1"))
+    plane = DataPlane(ContestedLog(*rig.log.read()), rig.online, {}, max_rows=50)
+    plane.adopt(rig.plane.states)
+    (refused,) = plane.predict(
+        [plane.check(msgspec.json.encode({"model": "arrival_delay", "rows": [flight(2, request_id="r1")]}))]
+    )
+    assert (refused.status, refused.field) == (409, "rows[0].request_id")

@@ -2,13 +2,13 @@
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import struct
 import subprocess
 import sys
 import time
-from collections import Counter
 
 import httpx
 import msgspec
@@ -24,7 +24,7 @@ from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets.serving.supervisor import server_pid
 from mlops_assets_tests.serving.conftest import AT
-from mlops_assets_tests.serving.processes import MODEL, Load, Server, free_port
+from mlops_assets_tests.serving.processes import MODEL, Server, free_port, storm
 
 HEAVY = (
     "mlflow",
@@ -100,38 +100,42 @@ def varint(number: int) -> bytes:
     return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])
 
 
-def test_killed_again_and_again_under_load_it_loses_nothing_acknowledged(server, make_bundle, put_bundle, flight):
-    digest = put_bundle(server.config.bundles, make_bundle(1))
-    server.desire(champion=(1, digest))
+def test_killed_fifty_times_under_load_it_loses_nothing_acknowledged(server, make_bundle, put_bundle, flight):
+    server.desire(champion=(1, put_bundle(server.config.bundles, make_bundle(1))))
     server.start()
-    with Load(server.endpoint.url, flight, threads=6) as load:
-        for pause_s in (0.5, 0.33, 0.41, 0.27):
-            time.sleep(pause_s)
+    moments = random.Random(1)
+    with storm(server, flight(), 16) as heard:
+        for _ in range(50):
+            time.sleep(moments.uniform(0.0, 0.3))
             pid = server.worker_pid()
             assert pid > 1
             os.kill(pid, signal.SIGKILL)
             server.wait_for_another_worker(pid)
-        time.sleep(0.3)
-    logged = Counter(record.request_id for record in SqliteTrafficLog(server.config.traffic).read())
-    acknowledged = [answer["request_id"] for answer in load.acknowledged]
-    assert len(acknowledged) > 100
-    assert set(acknowledged) <= set(logged)
-    assert set(logged.values()) == {1}
-    scores = {record.request_id: record.score for record in SqliteTrafficLog(server.config.traffic).read()}
-    assert all(scores[answer["request_id"]] == answer["score"] for answer in load.acknowledged)
+    records = SqliteTrafficLog(server.config.traffic).read()
+    kept = {record.request_id: record.score for record in records}
+    assert len(kept) == len(records), "an id is in the log twice"
+    assert len(heard.acknowledged) > 1000
+    assert heard.lost >= 50, "the kills did not hit requests"
+    assert all(kept[request_id] == score for request_id, score in heard.acknowledged)
 
 
-def test_swaps_under_load_fail_no_request(server, make_bundle, put_bundle, flight):
+def test_a_hundred_swaps_under_load_fail_no_request_and_stall_none(server, make_bundle, put_bundle, flight):
     digests = [put_bundle(server.config.bundles, make_bundle(seed, rounds=60)) for seed in (1, 2, 3)]
     server.desire(champion=(1, digests[0]))
     server.start_worker()
-    with Load(server.endpoint.url, flight, threads=8) as load:
-        for swap in range(1, 16):
+    with storm(server, flight(), 64) as heard:
+        time.sleep(0.5)
+        began = time.monotonic()
+        time.sleep(5)
+        swapping = time.monotonic()
+        for swap in range(1, 101):
             server.desire(champion=(swap % 3 + 1, digests[swap % 3]), shadow=(9, digests[(swap + 1) % 3]))
             server.endpoint.wait_for(MODEL, Arm.CHAMPION, digests[swap % 3], timeout=5)
-    assert load.failures == []
-    assert {answer["digest"] for answer in load.acknowledged} == set(digests)
-    assert load.slowest_s < 1
+        ended = time.monotonic()
+    assert (heard.lost, heard.refused) == (0, [])
+    assert heard.digests == set(digests)
+    # What else runs on the machine delays answers without a swap too: as long a phase without one says by how much.
+    assert heard.slowest(swapping, ended) <= max(0.1, heard.slowest(began, swapping))
 
 
 def test_bad_bundles_on_disk_leave_the_last_good_version_answering(server, make_bundle, put_bundle, flight):
