@@ -63,6 +63,16 @@ class Endpoint(ABC):
     def nudge(self) -> None:
         """Let the server look at the registry now instead of at its next poll."""
 
+    def wait_for_shadow(self, model: str, timeout: float = 30.0) -> int:
+        """Wait until the shadow has scored what was answered; how many rows it had still to score at the end.
+
+        ``timeout`` is in seconds. A shadow answers nobody, so it may be behind: under load, its rows wait.
+        """
+        deadline = time.monotonic() + timeout
+        while (behind := self.status(model).shadow_rows_waiting) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return behind
+
     def wait_for(self, model: str, arm: str, digest: str | None, timeout: float = 30.0) -> ServerStatus:
         """Wait until ``arm`` is held by the version with ``digest`` (None: by nobody) and tell the status then.
 

@@ -8,6 +8,7 @@ A live deployment has a stream's consumer and real callers instead; they use the
 Every request id is derived from the flight, so a day lived twice (a run killed and started again) is logged once.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,9 @@ class Replay:
                 answered, problem = self._ask(use_case, rows)
                 answers += answered
                 problems += problem
+        for use_case in self._of(domain):
+            with contextlib.suppress(EndpointDown, EndpointRefused):
+                self._endpoint.wait_for_shadow(use_case.name)
         return LivedDay(day=day, requests=requests, answers=answers, problems=tuple(dict.fromkeys(problems)))
 
     def _of(self, domain: Domain) -> list[UseCase]:

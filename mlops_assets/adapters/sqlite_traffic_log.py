@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import msgspec
 
-from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, TrafficRecord
+from mlops_assets.adapters.traffic_log import ArmScore, TrafficLog, TrafficLogError, TrafficRecord
 from mlops_assets.ml.bundles import ModelFeature
 
 SCHEMA = """
@@ -38,6 +38,9 @@ JSON_FIELDS = frozenset({"scores", "request", "feature_times"})
 INSERT = (
     f"INSERT INTO traffic ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (request_id) DO NOTHING"
+)
+ADD_SCORE = (
+    "UPDATE traffic SET scores = json_insert(scores, '$[#]', json(?)) WHERE request_id = ? AND scores NOT LIKE ?"
 )
 SELECT = f"SELECT {', '.join(FIELDS)} FROM traffic"
 LOOK_UP_AT_ONCE = 500
@@ -106,6 +109,17 @@ class SqliteTrafficLog(TrafficLog):
             [(digest, msgspec.json.encode(columns).decode()) for digest, columns in new.items()],
         )
         return connection.executemany(INSERT, map(_to_row, records)).rowcount if records else 0
+
+    def add_scores(self, scores: Sequence[tuple[str, ArmScore]]) -> None:
+        """See TrafficLog."""
+        told = [(msgspec.json.encode(score).decode(), key, f'%"arm":"{score.arm}"%') for key, score in scores]
+        connection = self._connection()
+        try:
+            with self._turn(), _all_or_nothing(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(ADD_SCORE, told)
+        except (sqlite3.Error, OSError) as error:
+            raise TrafficLogError(f"cannot write {self._path}: {error}") from error
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -87,6 +87,12 @@ class TrafficLog(ABC):
         """
 
     @abstractmethod
+    def add_scores(self, scores: Sequence[tuple[str, ArmScore]]) -> None:
+        """Add what an arm said later to the records with these request ids; a record that has that arm's already, or
+        is not there any more, is left alone. Raises TrafficLogError.
+        """
+
+    @abstractmethod
     def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
         """The records with these request ids, by request id."""
 
@@ -185,6 +191,13 @@ class MemoryTrafficLog(TrafficLog):
         for record in records:
             self._records.setdefault(record.request_id, record)
         return known
+
+    def add_scores(self, scores: Sequence[tuple[str, ArmScore]]) -> None:
+        """See TrafficLog."""
+        for key, score in scores:
+            record = self._records.get(key)
+            if record is not None and score.arm not in {said.arm for said in record.scores}:
+                self._records[key] = msgspec.structs.replace(record, scores=(*record.scores, score))
 
     def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
         """See TrafficLog."""

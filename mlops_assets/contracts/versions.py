@@ -130,6 +130,8 @@ class ServerStatus:
     ready: bool
     arms: tuple[ArmStatus, ...]
     problems: tuple[str, ...] = ()
+    shadow_rows_waiting: int = 0
+    """Answered rows whose shadow's score is not in the traffic log yet."""
 
     def arm(self, name: str) -> ArmStatus | None:
         """The arm of that name, or None."""

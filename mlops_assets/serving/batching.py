@@ -22,6 +22,8 @@ from mlops_assets.serving.requests import Answer, PredictRequest
 LOG = logging.getLogger(__name__)
 
 
+LAST_WORK_S = 2.0
+"""How long the end waits for work that nobody waits for."""
 Done = Callable[[Answer | Refusal], None]
 
 
@@ -40,8 +42,13 @@ class Batcher:
         max_batch_rows: int = 4000,
         max_queued_rows: int = 20_000,
         max_wait_s: float = 2.0,
+        work: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Start the thread. A request that would wait longer than ``max_wait_s``, by the pace of late, is refused."""
+        """Start the thread. A request that would wait longer than ``max_wait_s``, by the pace of late, is refused.
+
+        ``work`` does a little of what nobody waits for and tells whether there is more: called while nothing is queued.
+        """
+        self._work = work
         self._predict = predict
         self._max_batch_rows = max_batch_rows
         self._max_queued_rows = max_queued_rows
@@ -95,12 +102,15 @@ class Batcher:
             batch, going = self._take()
             if batch:
                 self._answer(batch)
+        deadline = time.monotonic() + LAST_WORK_S
+        while time.monotonic() < deadline and self._worked():
+            pass
 
     def _take(self) -> tuple[list[_Waiting], bool]:
         """Wait for one request, then take whatever else is there."""
         batch: list[_Waiting] = []
         rows = 0
-        waiting = self._queue.get()
+        waiting = self._next()
         while waiting is not None:
             batch.append(waiting)
             rows += len(waiting.request.rows)
@@ -111,6 +121,22 @@ class Batcher:
             except queue.Empty:
                 return batch, True
         return batch, False
+
+    def _next(self) -> _Waiting | None:
+        """The next request; until there is one, the work that nobody waits for."""
+        while True:
+            try:
+                return self._queue.get_nowait()
+            except queue.Empty:
+                if not self._worked():
+                    return self._queue.get()
+
+    def _worked(self) -> bool:
+        try:
+            return self._work()
+        except Exception:
+            LOG.exception("work that nobody waits for failed")
+            return False
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
         self._began = began = time.perf_counter()

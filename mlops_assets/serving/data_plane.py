@@ -9,50 +9,22 @@ A request is answered by the state it was checked against: a swap between the tw
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_assets.adapters.online_reader import OnlineReader
 from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, TrafficRecord
-from mlops_assets.contracts import ArmStatus, ServerStatus
-from mlops_assets.ml.bundles import ModelFeature
+from mlops_assets.contracts import Arm, ArmStatus, ServerStatus
 from mlops_assets.serving.arms import ORDER, ModelState, now
+from mlops_assets.serving.batch import Batch, conflicts
 from mlops_assets.serving.columns import Table, rows_of
 from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
-from mlops_assets.serving.scoring import BatchScores, record_of, score_rows
+from mlops_assets.serving.scoring import BatchScores, on_path, record_of, score_rows
+from mlops_assets.serving.shadow import Shadow
 from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
-
-
-@dataclass
-class _Batch:
-    """What becomes of a batch on its way."""
-
-    made: dict[str, TrafficRecord] = field(default_factory=dict)
-    """Request id -> record, of the rows that got a score."""
-    failed: dict[str, Refusal] = field(default_factory=dict)
-    """Request id -> refusal, of the rows that did not."""
-    features: dict[str, Sequence[ModelFeature]] = field(default_factory=dict)
-    refused: dict[int, Refusal] = field(default_factory=dict)
-    """Position of a request -> why it is not answered."""
-    records: list[TrafficRecord] = field(default_factory=list)
-    """What is logged: the rows of requests that are answered, and no others."""
-
-    def settle(self, requests: Sequence[PredictRequest]) -> None:
-        """A request is answered whole or not at all."""
-        if not self.failed:
-            self.records = list(self.made.values())
-            return
-        for position, request in enumerate(requests):
-            lost = [(k, row.request_id) for k, row in enumerate(request.rows) if row.request_id in self.failed]
-            if lost:
-                self.refused.setdefault(position, _about(lost[0][0], self.failed[lost[0][1]]))
-        answered = [request for position, request in enumerate(requests) if position not in self.refused]
-        wanted = {row.request_id for request in answered for row in request.rows}
-        self.records = [record for key, record in self.made.items() if key in wanted]
 
 
 class DataPlane:
@@ -69,6 +41,7 @@ class DataPlane:
         self._states: Mapping[str, ModelState] = {}
         self._notes: dict[str, str] = {}
         self.metrics = Metrics()
+        self._shadow = Shadow(log, self.metrics)
         self.started_at = now()
 
     def adopt(self, states: Mapping[str, ModelState]) -> None:
@@ -119,10 +92,10 @@ class DataPlane:
         A request id that was answered before gets the same answer and no second record.
         """
         self.metrics.count("mlops_batches_total")
-        batch = _Batch()
+        batch = Batch()
         try:
             records = self._known(requests)
-            batch.refused.update(_conflicts(requests, records))
+            batch.refused.update(conflicts(requests, records))
             batch.refused.update(self._late(requests))
             self._score(requests, batch, known=records)
             written = self._log.append(batch.records, batch.features)
@@ -134,10 +107,11 @@ class DataPlane:
         self.note("traffic log", None)
         if written:
             # Another process answered these ids since we looked: its answers stand.
-            batch.refused = _conflicts(requests, written) | batch.refused
+            batch.refused = conflicts(requests, written) | batch.refused
             batch.records = [record for record in batch.records if record.request_id not in written]
         records |= {record.request_id: record for record in batch.records} | written
         self._count(batch.records)
+        self._leave_to_shadows(batch)
         return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]
 
     def _late(self, requests: Sequence[PredictRequest]) -> dict[int, Refusal]:
@@ -157,7 +131,7 @@ class DataPlane:
             self.metrics.count("mlops_repeated_requests_total", len(known))
         return known
 
-    def _score(self, requests: Sequence[PredictRequest], batch: "_Batch", known: Mapping[str, TrafficRecord]) -> None:
+    def _score(self, requests: Sequence[PredictRequest], batch: Batch, known: Mapping[str, TrafficRecord]) -> None:
         """Score every new row once, all alike together, so that each view is read once per batch."""
         claimed = set(known)
         alike: dict[tuple[ModelState, bool], list[tuple[DecisionRow, int]]] = {}
@@ -170,6 +144,7 @@ class DataPlane:
             said = score_rows(state, [row for row, _ in pairs], self._online, self.transformations, self.metrics)
             self._tell(state, said)
             batch.features.update(said.features)
+            batch.scored.append((state, said, [row.request_id for row, _ in pairs]))
             clock = time.perf_counter()
             for i, (row, position) in enumerate(pairs):
                 request = requests[position]
@@ -180,9 +155,24 @@ class DataPlane:
                     batch.failed[row.request_id] = refusal
         batch.settle(requests)
 
+    def _leave_to_shadows(self, batch: Batch) -> None:
+        """Every row that was answered and that a shadow has not scored yet."""
+        answered = {record.request_id for record in batch.records}
+        for state, said, ids in batch.scored:
+            if Arm.SHADOW in state.arms and Arm.SHADOW not in on_path(state) and said.batch is not None:
+                rows = [(position, key) for position, key in enumerate(ids) if key in answered]
+                self._shadow.add(state, said.batch, rows)
+
+    def work(self) -> bool:
+        """Do a little of what nobody waits for; False when there is nothing to do. Of the thread that predicts."""
+        busy = self._shadow.work()
+        for model, problem in self._shadow.problems.items():
+            self.note(f"{model} {Arm.SHADOW} cannot score", problem)
+        return busy
+
     def _tell(self, state: ModelState, said: BatchScores) -> None:
         self.note("online store", said.store_error)
-        for arm in state.arms:
+        for arm in on_path(state):
             self.note(f"{state.facts.name} {arm} cannot score", said.errors.get(arm))
 
     def _count(self, records: Sequence[TrafficRecord]) -> None:
@@ -201,6 +191,7 @@ class DataPlane:
         notes = tuple(self._notes.values())
         if state is None:
             return ServerStatus(model=model, ready=False, arms=(), problems=(*notes, "nothing is known of this model"))
+        behind = self._shadow.waiting(model)
         arms = tuple(
             ArmStatus(
                 arm=str(arm),
@@ -212,7 +203,8 @@ class DataPlane:
             for arm in ORDER
             if arm in state.arms
         )
-        return ServerStatus(model=model, ready=state.ready, arms=arms, problems=(*state.problems, *notes))
+        told = (*state.problems, *notes)
+        return ServerStatus(model=model, ready=state.ready, arms=arms, problems=told, shadow_rows_waiting=behind)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every model gets the answer it should, and every problem there is, also while it does."""
@@ -238,43 +230,16 @@ class DataPlane:
                 labels = {"model": name, "arm": known.arm, "version": str(known.version), "why": known.why}
                 now_held["mlops_refused_version", tuple(labels.items())] = 1
             now_held["mlops_problems", (("model", name),)] = len(report.problems)
+            now_held["mlops_shadow_rows_waiting", (("model", name),)] = report.shadow_rows_waiting
             for arm in report.arms:
                 labels = {"model": name, "arm": arm.arm, "version": str(arm.version), "digest": arm.digest}
                 now_held["mlops_arm_info", tuple(labels.items())] = arm.basis_points
         return self.metrics.render(now_held)
 
 
-def _about(row: int, said: Refusal) -> Refusal:
-    """A refusal of one row, with the row's place in its request."""
-    return Refusal(said.status, f"rows[{row}]", said.message) if said.field == "rows" else said
-
-
 def _require_answers(state: ModelState) -> None:
     if not state.answers:
         raise Refusal(503, "model", f"no version of {state.facts.name} is loaded: see /ready, try again later")
-
-
-def _conflicts(requests: Sequence[PredictRequest], known: Mapping[str, TrafficRecord]) -> dict[int, Refusal]:
-    """Position -> refusal of the requests that use a request id which belongs to another decision."""
-    claims: dict[str, Claim] = {key: (r.model, r.entity_id, r.event_time) for key, r in known.items()}
-    refused: dict[int, Refusal] = {}
-    for position, request in enumerate(requests):
-        mine = {row.request_id: (request.state.facts.name, *row.identity) for row in request.rows}
-        stolen = next((i for i, (key, who) in enumerate(mine.items()) if not _same(claims.get(key, who), who)), None)
-        if stolen is None:
-            claims |= mine
-        else:
-            message = "this id was used for another decision: send a new one for a new decision"
-            refused[position] = Refusal(409, f"rows[{stolen}].request_id", message)
-    return refused
-
-
-Claim = tuple[str, str, str | None]
-"""Whose decision a request id stands for: model, entity, event time (None: any)."""
-
-
-def _same(one: Claim, other: Claim) -> bool:
-    return one[:2] == other[:2] and (one[2] == other[2] or None in (one[2], other[2]))
 
 
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:

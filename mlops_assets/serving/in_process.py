@@ -64,6 +64,8 @@ class InProcessEndpoint(Endpoint):
             (outcome,) = self.plane.predict([self.plane.check(body, explain=explain)])
         except Refusal as refusal:
             outcome = refusal
+        while self.plane.work():
+            pass
         if isinstance(outcome, Refusal):
             raise EndpointRefused(outcome.status, outcome.field, outcome.message)
         return outcome

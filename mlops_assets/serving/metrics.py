@@ -19,6 +19,8 @@ HELP = {
     "mlops_scores_total": "Scored rows by model, arm and version, answered or not.",
     "mlops_arm_errors_total": "Batches that an arm could not score.",
     "mlops_missing_features_total": "View values missing, by feature and reason: absent_key, stale, null, store_error.",
+    "mlops_shadow_rows_waiting": "Answered rows that the shadow has still to score.",
+    "mlops_shadow_dropped_rows_total": "Answered rows that the shadow never scored: it was too far behind.",
     "mlops_barred_rows_total": "Rows that an arm may not score: a feature is missing whose policy is to fail.",
     "mlops_feature_age_seconds": "Age of a view's newest values at the last batch, on the domain's clock.",
     "mlops_future_features_total": "Rows scored with view values younger than their event time.",

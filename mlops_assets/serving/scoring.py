@@ -1,7 +1,7 @@
-"""Every loaded arm's score of the same rows, and the record that says who answered what.
+"""The answering arms' scores of the same rows, and the record that says who answered what.
 
 Here: scoring one batch of one model. Belongs here: what happens when an arm cannot score. Does not: requests
-(``serving.data_plane``), features (``serving.features``).
+(``serving.data_plane``), features (``serving.features``), the shadow's scores (``serving.shadow``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,8 @@ from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.validation import DecisionRow
 
+ANSWERING = (Arm.CHAMPION, Arm.CANARY)
+Features = BatchFeatures | GivenFeatures
 FALLBACK = "fallback"
 """The arm in the answer when no champion could give it."""
 
@@ -35,6 +37,8 @@ class BatchScores:
     errors: Mapping[Arm, str] = field(default_factory=dict)
     store_error: str | None = None
     features: Mapping[str, Sequence[ModelFeature]] = field(default_factory=dict)
+    batch: Features | None = None
+    """What the arms were fed with, for those that are still to score it."""
 
     def answers(self, arm: Arm, i: int) -> bool:
         """True when the arm has a score of row ``i`` that may be used."""
@@ -52,20 +56,20 @@ def score_rows(
     transformations: Mapping[str, Transformation],
     metrics: Metrics,
 ) -> BatchScores:
-    """Let every arm score the rows, whose features were all sent or are all to be fetched.
+    """Let the arms that answer score the rows, whose features were all sent or are all to be fetched.
 
-    An arm that fails is left out and counted: the others are not held up by it.
+    An arm that fails is left out and counted: the others are not held up by it. A shadow alone holds up nobody: it
+    scores here, so that the record has features.
     """
     batch = GivenFeatures(rows) if rows[0].given else BatchFeatures(rows, online, transformations)
     scores: dict[Arm, list[float]] = {}
     assembled: dict[Arm, Assembled] = {}
     errors: dict[Arm, str] = {}
-    for arm in ORDER:
-        if (holding := state.arms.get(arm)) is None:
-            continue
+    for arm in on_path(state):
+        holding = state.arms[arm]
         try:
             inputs = batch.assemble(holding.bundle.signature, holding.bundle.recipe)
-            scores[arm] = _finite(holding.bundle.engine.predict(inputs.matrix))
+            scores[arm] = scores_of(holding, inputs.matrix)
         except Exception as error:
             metrics.count("mlops_arm_errors_total", model=state.facts.name, arm=arm)
             errors[arm] = f"{type(error).__name__}: {error}"
@@ -74,10 +78,17 @@ def score_rows(
         metrics.count("mlops_scores_total", len(rows), model=state.facts.name, arm=arm, version=holding.version)
     _count_views(state, assembled, batch.store_error, metrics)
     features = {state.arms[arm].bundle.digest: state.arms[arm].bundle.signature.features for arm in assembled}
-    return BatchScores(scores, assembled, _vectors(assembled), errors, batch.store_error, features)
+    return BatchScores(scores, assembled, _vectors(assembled), errors, batch.store_error, features, batch)
 
 
-def _finite(scores: np.ndarray) -> list[float]:
+def on_path(state: ModelState) -> list[Arm]:
+    """The arms that score before the answer goes."""
+    return [arm for arm in ANSWERING if arm in state.arms] or [arm for arm in ORDER if arm in state.arms]
+
+
+def scores_of(holding: Holding, matrix: np.ndarray) -> list[float]:
+    """What a version says of these rows. Raises whatever its engine raises, and ArithmeticError."""
+    scores = holding.bundle.engine.predict(matrix)
     if not np.isfinite(scores).all():
         raise ArithmeticError("a score is not a finite number")
     return scores.tolist()
@@ -154,7 +165,7 @@ def record_of(
         version=holding.version if holding else None,
         digest=holding.bundle.digest if holding else None,
         score=said.scores[arm][i] if answers else float(state.facts.fallback_score or 0.0),
-        scores=tuple(_said(o, state.arms[o], scores[i]) for o, scores in said.scores.items() if said.answers(o, i)),
+        scores=tuple(said_by(o, state.arms[o], scores[i]) for o, scores in said.scores.items() if said.answers(o, i)),
         request=row.fields,
         features=said.vectors[seen_by][i] if seen_by else b"",
         features_digest=state.arms[seen_by].bundle.digest if seen_by else None,
@@ -165,5 +176,6 @@ def record_of(
     )
 
 
-def _said(arm: Arm, holding: Holding, score: float) -> ArmScore:
+def said_by(arm: Arm, holding: Holding, score: float) -> ArmScore:
+    """An arm's score as it is logged."""
     return ArmScore(str(arm), holding.version, holding.bundle.digest, score)

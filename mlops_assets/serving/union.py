@@ -15,7 +15,7 @@ from mlops_assets.contracts import ServerStatus
 from mlops_assets.serving.gathering import Told
 from mlops_assets.serving.metrics import shown
 
-SUMMED_GAUGES = frozenset(("mlops_in_flight_requests", "mlops_queued_rows"))
+SUMMED_GAUGES = frozenset(("mlops_in_flight_requests", "mlops_queued_rows", "mlops_shadow_rows_waiting"))
 SHOWN_OF_DIGEST = 12
 
 
@@ -62,7 +62,8 @@ class Union:
         differing = _differences(mine)
         agree, ready = not differing, any(status.ready for status in mine.values())
         told = tuple(dict.fromkeys((*problems, *differing, *self.problems)))
-        return replace(mine[oldest], ready=ready and agree, problems=told)
+        behind = sum(status.shadow_rows_waiting for status in mine.values())
+        return replace(mine[oldest], ready=ready and agree, problems=told, shadow_rows_waiting=behind)
 
 
 def held(status: ServerStatus) -> tuple[tuple[str, int, str, int], ...]:

@@ -42,7 +42,7 @@ def run(config: ServerConfig, serve: "Serve") -> None:
     log.open()
     online = open_online_reader(config.online_store, config.feast_project)
     plane = DataPlane(log, online, TRANSFORMATIONS, config.max_rows)
-    batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows)
+    batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows, work=plane.work)
     follower = Follower(plane, config.desired, config.bundles, threads=config.threads)
     wake, end = follow_in_background(follower, config.file_poll_s)
     uvloop.run(serve(config, plane, batcher, wake))

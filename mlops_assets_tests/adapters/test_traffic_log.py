@@ -55,6 +55,19 @@ def log(request, tmp_path):
     return MemoryTrafficLog() if request.param == "memory" else SqliteTrafficLog(tmp_path / "deep" / "traffic.db")
 
 
+def test_a_score_that_comes_later_is_added_once(log):
+    champion = (ArmScore("champion", 3, DIGEST, 0.5),)
+    log.append([record(1, scores=champion), record(2, scores=()), record(3)])
+    late = ArmScore("shadow", 4, OTHER, 0.1 + 0.2)
+    for _ in range(2):
+        log.add_scores([("r1", late), ("r2", late), ("r3", late), ("nobody", late)])
+    assert log.find(["r1"])["r1"].scores == (*champion, late)
+    assert log.find(["r2"])["r2"].scores == (late,)
+    assert log.find(["r3"])["r3"] == record(3)
+    log.add_scores([])
+    assert [kept.request_id for kept in log.read()] == ["r1", "r2", "r3"]
+
+
 def test_an_empty_log_has_no_records(log):
     assert (log.read(), log.read("2013-04-01"), log.days()) == ([], [], [])
     assert list(log.frame("2013-04-01").columns) == list(BOOK_KEEPING)
