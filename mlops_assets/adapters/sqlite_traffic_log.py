@@ -70,7 +70,7 @@ class SqliteTrafficLog(TrafficLog):
 
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> None:
+    ) -> Mapping[str, TrafficRecord]:
         """See TrafficLog."""
         connection = self._connection()
         new = {digest: columns for digest, columns in (features or {}).items() if digest not in self._known}
@@ -80,12 +80,16 @@ class SqliteTrafficLog(TrafficLog):
                 "INSERT OR IGNORE INTO signatures VALUES (?, ?)",
                 [(digest, msgspec.json.encode(columns).decode()) for digest, columns in new.items()],
             )
-            connection.executemany(INSERT, map(_to_row, records))
+            kept = connection.executemany(INSERT, map(_to_row, records)).rowcount
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             _abandon(connection)
             raise TrafficLogError(f"cannot write {self._path}: {error}") from error
         self._known.update(new)
+        if kept == len(records):
+            return {}
+        mine = {record.request_id: record for record in records}
+        return {key: record for key, record in self.find(list(mine)).items() if record != mine[key]}
 
     def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
         """See TrafficLog. Raises TrafficLogError."""

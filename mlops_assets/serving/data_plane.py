@@ -125,15 +125,16 @@ class DataPlane:
             batch.refused.update(_conflicts(requests, records))
             batch.refused.update(self._late(requests))
             self._score(requests, batch, known=records)
-            self._log.append(batch.records, batch.features)
+            others = self._log.append(batch.records, batch.features)
+            batch.refused.update(_conflicts(requests, others))
         except TrafficLogError as error:
             self.note("traffic log", str(error))
             self.metrics.count("mlops_traffic_log_errors_total")
             reason = "the answer could not be logged, so it is not given: try again later"
             return [Refusal(503, None, reason) for _ in requests]
         self.note("traffic log", None)
-        records |= {record.request_id: record for record in batch.records}
-        self._count(batch.records)
+        records |= {record.request_id: record for record in batch.records} | dict(others)
+        self._count([record for record in batch.records if record.request_id not in others])
         return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]
 
     def _late(self, requests: Sequence[PredictRequest]) -> dict[int, Refusal]:
