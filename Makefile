@@ -65,9 +65,12 @@ examples: setup ## cards of two versions and their difference into docs/examples
 bench-%: setup ## measure beside peers: writes docs/benchmarks/
 	$(BIN)/python -m benchmarks.$*
 
-lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
-	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --quiet \
-		--python-version 3.11 --output-file requirements.lock
+COMPILE := uv pip compile --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
+lock: ## resolve pyproject.toml anew into the four locks (needs uv)
+	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --no-annotate --output-file deploy/pipeline.lock
+	$(COMPILE) --group server --constraint requirements.lock --no-annotate --output-file deploy/server.lock
+	$(COMPILE) --group ray --constraint requirements.lock --no-annotate --output-file deploy/ray/requirements.lock
 
 stop: ## end the servers that were started
 	-@test -x $(BIN)/mlops && $(BIN)/mlops stop
