@@ -105,7 +105,7 @@ def ray_service_problem(document: Document) -> str | None:
     """The pods by Kubernetes' own schema; the whole by KubeRay's definition where it is."""
     cluster = document["spec"]["rayClusterConfig"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group["template"]}
+        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group.get("template")}
         if (told := kubernetes_problem(pod)) is not None:
             return told
     return definition_problem(document, "ray.io_rayservices.yaml") if os.environ.get("MLOPS_TESTS_CRDS") else None

@@ -1,7 +1,9 @@
 """What the files under deploy/ say of the server is what the server says of itself."""
 
+import ast
 import asyncio
 import re
+import subprocess
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +20,12 @@ from mlops_assets.serving.configuration import configure, refused
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.guard import Needs
+from mlops_assets.serving.ray_scale import refused_on_ray, scale_of
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets_tests.deploy.dockerfile import environment_of, stages
 from mlops_assets_tests.deploy.manifests import DEPLOY, compose_text, documents, found, interpolated
 from mlops_assets_tests.deploy.test_schemas import GIVEN
+from mlops_assets_tests.serving.ray_nodes import BIN, installed
 
 VARIABLES = {f"MLOPS_{name.upper()}" for name in FORMS if name != "tables_folder"} | {"MLOPS_TABLES"}
 PORT = 8757
@@ -97,10 +101,20 @@ def test_both_autoscalers_want_the_same() -> None:
     assert [trigger["metadata"]["threshold"] for trigger in keda["triggers"]] == ["16", "0.1"]
 
 
+def ray_pods() -> list[dict[str, Any]]:
+    cluster = found("RayService")["spec"]["rayClusterConfig"]
+    return [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+
+
+def ray_environment() -> dict[str, str]:
+    return {entry["name"]: entry["value"] for pod in ray_pods() for c in pod["containers"] for entry in c["env"]}
+
+
 def variables_everywhere() -> dict[str, dict[str, str]]:
     """Place -> the variables of ours that are set there."""
     places = {f"compose {name}": service.get("environment", {}) for name, service in compose()["services"].items()}
     places["config map"], places["secret"] = found("ConfigMap")["data"], found("Secret")["stringData"]
+    places["ray"] = ray_environment()
     places |= {f"image {stage.name}": environment_of(stage) for stage in stages()}
     ours = {p: {k: v for k, v in told.items() if k.startswith("MLOPS_")} for p, told in places.items()}
     return {place: told for place, told in ours.items() if told}
@@ -248,6 +262,54 @@ def test_every_image_has_a_pinned_tag() -> None:
     images = [service["image"] for service in compose()["services"].values()]
     images += [stage.base for stage in stages() if ":" in stage.base]
     assert not [image for image in images if not re.fullmatch(r".+:(local|\d[\w.-]*)", image)]
+
+
+def test_the_ray_service_builds_what_is_there_and_starts_with_what_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve = yaml.safe_load(found("RayService")["spec"]["serveConfigV2"])
+    (application,) = serve["applications"]
+    module, _, name = application["import_path"].partition(":")
+    tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text())
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    told = {**found("ConfigMap")["data"], **PASSWORDS, **ray_environment()}
+    told = {name: value for name, value in told.items() if name in VARIABLES}
+    config = configure(settings_of(told, monkeypatch), USE_CASES)
+    assert (config.host, config.port) == tuple(serve["http_options"].values())
+    assert refused_on_ray(config, scale_of(application["args"]), alone=False) is None
+    bare = configure(settings_of({**told, "MLOPS_TRAFFIC_LOG": ""}, monkeypatch), USE_CASES)
+    assert "MLOPS_TRAFFIC_LOG" in (refused_on_ray(bare, scale_of(application["args"]), alone=False) or "")
+
+
+def test_the_ray_service_s_pods_have_the_secrets_the_ports_and_the_version() -> None:
+    cluster = found("RayService")["spec"]["rayClusterConfig"]
+    assert f"ray=={cluster['rayVersion']} " in (DEPLOY / "ray" / "requirements.lock").read_text()
+    assert cluster["authOptions"] == {"mode": "token"}
+    for pod in ray_pods():
+        (container,) = pod["containers"]
+        sources = [(kind, name["name"]) for source in container["envFrom"] for kind, name in source.items()]
+        assert sources == [("configMapRef", "model-server"), ("secretRef", "model-server")]
+        assert container["ports"] == [{"name": "serve", "containerPort": 8000}]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+@pytest.mark.integration
+def test_the_serve_configuration_holds_by_ray_s_own_schema() -> None:
+    installed()
+    serve = found("RayService")["spec"]["serveConfigV2"]
+    assert ray_refuses(serve) == ""
+    assert "proxy_locaton" in ray_refuses(serve.replace("proxy_location", "proxy_locaton"))
+    assert "port" in ray_refuses(serve.replace("port: 8000", "port: many"))
+
+
+def ray_refuses(serve: str) -> str:
+    """What Ray says against a configuration."""
+    code = "import sys, yaml; from ray.serve.schema import ServeDeploySchema as S; told = yaml.safe_load(sys.stdin); "
+    # It takes what it does not know and forgets it.
+    code += "S.model_validate(told); sys.exit(' '.join(set(told) - set(S.model_fields)) or 0)"
+    done = subprocess.run([BIN / "python", "-c", code], input=serve, capture_output=True, text=True, check=False)
+    return done.stderr if done.returncode else ""
 
 
 @pytest.mark.parametrize("lock", ["pipeline.lock", "server.lock", "ray/requirements.lock"])
