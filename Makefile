@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RAY := .venv-ray
 export DAGSTER_DISABLE_TELEMETRY := 1
 export FEAST_USAGE := False
 export PYTHONWARNINGS ?= ignore
 # A training whose threads spin while they wait takes 30 s instead of 3 s when anything else uses one of two cores.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo examples sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
+.PHONY: help setup setup-ray demo examples sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -22,6 +23,14 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
+
+setup-ray: $(RAY)/.ready ## make .venv-ray, the environment of the server on Ray, from its own lock
+
+$(RAY)/.ready: deploy/ray/requirements.lock
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r deploy/ray/requirements.lock
+	$(RAY)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 demo: setup ## play the life of a model on real flights (about 5 minutes)
 	$(BIN)/mlops demo
@@ -65,9 +74,12 @@ examples: setup ## cards of two versions and their difference into docs/examples
 bench-%: setup ## measure beside peers: writes docs/benchmarks/
 	$(BIN)/python -m benchmarks.$*
 
-lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
-	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --quiet \
-		--python-version 3.11 --output-file requirements.lock
+COMPILE := uv pip compile --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
+lock: ## resolve pyproject.toml anew into the four locks (needs uv)
+	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --no-annotate --output-file deploy/pipeline.lock
+	$(COMPILE) --group server --constraint requirements.lock --no-annotate --output-file deploy/server.lock
+	$(COMPILE) --group ray --constraint requirements.lock --no-annotate --output-file deploy/ray/requirements.lock
 
 stop: ## end the servers that were started
 	-@test -x $(BIN)/mlops && $(BIN)/mlops stop

@@ -40,6 +40,7 @@ from mlops_assets.serving.configuration import ServedModel
 from mlops_assets.serving.in_process import InProcessEndpoint
 from mlops_assets.serving.probe import InProcessProbe, Probe
 from mlops_assets.use_cases import USE_CASES
+from mlops_assets_tests.postgres_server import postgres_address, postgres_server  # noqa: F401 - fixtures
 from mlops_assets_tests.redis_server import redis_address, redis_server  # noqa: F401 - fixtures
 
 FIRST, LAST = "2013-03-01", "2013-03-21"

@@ -23,10 +23,9 @@ from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.replay import Replay
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.source import LandedSource, NycFlights
-from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
 from mlops_assets.adapters.studies import SqliteStudies, Studies
 from mlops_assets.adapters.tables import DeltaTables, Tables
-from mlops_assets.adapters.traffic_log import TrafficLog
+from mlops_assets.adapters.traffic_log import TrafficLog, open_traffic_log
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Deployment:
     @cached_property
     def traffic_log(self) -> TrafficLog:
         """What the model server answered."""
-        return SqliteTrafficLog(self.settings.serving / "traffic.db")
+        return open_traffic_log(self.settings.traffic_address)
 
     @cached_property
     def alerts(self) -> Alerts:

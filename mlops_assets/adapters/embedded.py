@@ -39,7 +39,7 @@ def _registry(settings: Settings) -> Service:
     database = f"sqlite:///{settings.mlflow}/mlflow.db"
     # Job execution would start eight more processes, whose queue unpickles what it reads.
     switches = ("MLFLOW_DISABLE_TELEMETRY=true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false")
-    secrets = ("MLOPS_PREDICT_TOKEN=", "MLOPS_ADMIN_TOKEN=", "MLOPS_TLS_KEY=")
+    secrets = ("MLOPS_PREDICT_TOKEN=", "MLOPS_ADMIN_TOKEN=", "MLOPS_TLS_KEY=", "MLOPS_TRAFFIC_LOG=")
     python = (
         *environment_of(settings),
         *secrets,

@@ -6,6 +6,7 @@ Does not: facts of a use case (``use_cases``), knobs of one run (``dg.Config``).
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +74,12 @@ class Settings:
     """MLOPS_VERIFY_KEY: PEM file of the public key; with it, releases and the server refuse what is not signed."""
     traffic_log_megabytes: int = 20_000
     """MLOPS_TRAFFIC_LOG_MEGABYTES: the server's log becomes no larger. A full one is as a full disk: without a record
-    there is no answer."""
+    there is no answer. A database server has limits of its own."""
     server_workers: int = 1
     """MLOPS_SERVER_WORKERS: processes of the model server that score; with two or more, one beside them speaks HTTP."""
+    traffic_log: str = field(default="", repr=False)
+    """MLOPS_TRAFFIC_LOG: ``postgresql://user:password@host/database`` for a log that several model servers share;
+    empty: a SQLite file, for one. The password may also be where libpq finds it (PGPASSWORD, PGPASSFILE)."""
     predict_token: str | None = field(default=None, repr=False)
     """MLOPS_PREDICT_TOKEN: what callers of the model server send as a bearer token; nobody needs one without."""
     admin_token: str | None = field(default=None, repr=False)
@@ -111,6 +115,11 @@ class Settings:
     def serving(self) -> Path:
         """Folder of the model server: desired state, bundles, traffic log."""
         return self.state / "serving"
+
+    @property
+    def traffic_address(self) -> str:
+        """Of the traffic log: Postgres, or the SQLite file."""
+        return self.traffic_log or str(self.serving / "traffic.db")
 
     @property
     def mlflow(self) -> Path:
@@ -171,6 +180,11 @@ SWITCH = Form(bool, "1 or 0, true or false")
 CALENDAR_DAY = Form(dt.date, "a day like 2013-04-15", dt.date.isoformat)
 NAME = Form(_text(r"^[A-Za-z0-9_-]+$"), "a name of letters, digits, - and _")
 TOKEN = Form(_text(r"^[A-Za-z0-9._~+/=-]{16,256}$"), "a token of 16 to 256 letters, digits and . _ ~ + / = -")
+POSTGRES = Form(
+    _text(r"^postgres(ql)?://([^\s%]|%[0-9A-Fa-f]{2})+$"),
+    "an address like postgresql://user:password@host:5432/database",
+)
+SECRET = (TOKEN, POSTGRES)
 FORMS: Mapping[str, Form] = {
     "state": PLACE,
     "registry_uri": SERVER,
@@ -193,6 +207,7 @@ FORMS: Mapping[str, Form] = {
     "verify_key": PLACE,
     "traffic_log_megabytes": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of megabytes, 1 or more"),
     "server_workers": Form(Annotated[int, msgspec.Meta(ge=1, le=64)], "a whole number of processes, 1 to 64"),
+    "traffic_log": POSTGRES,
     "predict_token": TOKEN,
     "admin_token": TOKEN,
     "tls_certificate": PLACE,
@@ -214,5 +229,11 @@ def _read(setting: str, form: Form) -> Any:
     try:
         return form.made(msgspec.convert(given, form.kind, strict=False))
     except msgspec.ValidationError as error:
-        shown = "what it is" if form is TOKEN else repr(given)
+        shown = "what it is" if form in SECRET else repr(given)
         raise SettingsError(f"{_variable(setting)} must be {form.asked}, not {shown}") from error
+
+
+def without_password(address: str) -> str:
+    """An address of Postgres that may be written down."""
+    named = re.sub(r"^(\w+://[^:@/?]*):[^?]*@", r"\1@", address)
+    return re.sub(r"(?<=[?&])(ssl)?password=[^&]*&?", "", named).rstrip("?&")

@@ -79,7 +79,7 @@ class SqliteTrafficLog(TrafficLog):
 
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> dict[str, TrafficRecord]:
+    ) -> Mapping[str, TrafficRecord]:
         """See TrafficLog."""
         connection = self._connection()
         new = {digest: columns for digest, columns in (features or {}).items() if digest not in self._known}
@@ -94,7 +94,7 @@ class SqliteTrafficLog(TrafficLog):
         except (sqlite3.Error, OSError) as error:
             raise TrafficLogError(f"cannot write {self._path}: {error}") from error
         self._known.update(new)
-        return known
+        return {record.request_id: was for record in records if (was := known.get(record.request_id, record)) != record}
 
     def _insert(
         self,

@@ -1,14 +1,16 @@
 """The durable log of every acknowledged prediction: written by the server, read by monitoring.
 
-Here: ``TrafficRecord``, the interface ``TrafficLog``, its view as a frame, and the in-memory twin.
-Belongs here: what every log of traffic must keep and give back. Does not: the log on disk
-(``adapters.sqlite_traffic_log``), what is done with the records (``ml``), when they become a table (``assets``).
+Here: ``TrafficRecord``, the interface ``TrafficLog``, its view as a frame, the in-memory twin, and opening a log by its
+address. Belongs here: what every log of traffic must keep and give back. Does not: the logs on disk
+(``adapters.sqlite_traffic_log``, ``adapters.postgres_traffic_log``), what is done with the records (``ml``), when they
+become a table (``assets``).
 
 pandas is imported by ``frame`` only: the server's worker imports this module.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -75,12 +77,12 @@ class TrafficLog(ABC):
     @abstractmethod
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> dict[str, TrafficRecord]:
+    ) -> Mapping[str, TrafficRecord]:
         """Keep all records or none; on return they are durable. The request ids of one call are all different.
 
-        Several writers may append at once. A request id that is already there is left alone, and the record that was
-        there is returned under it, whoever wrote it and when: what the log holds is the answer, so the caller answers
-        with what is returned and not with what it made. Of two writers of one id exactly one gets it back.
+        Several writers may append at once. A request id that is already there is left alone, and when the record that
+        is there is another one than was given, it is returned under its id, whoever wrote it and when: what the log
+        holds is the answer, so the caller answers with what is returned and not with what it made.
 
         ``features`` tells the columns of each ``features_digest`` among the records.
         Raises TrafficLogError.
@@ -111,6 +113,12 @@ class TrafficLog(ABC):
     @abstractmethod
     def forget(self, request_ids: Sequence[str]) -> int:
         """Drop the records with these request ids; how many there were. They must lie elsewhere before."""
+
+    def open(self) -> None:  # noqa: B027 - a log that needs no opening
+        """Make it ready to be written; the first ``append`` does so too. Raises TrafficLogError."""
+
+    def close(self) -> None:  # noqa: B027 - a log without anything to let go of
+        """Let go of it; the next ``append`` opens it again."""
 
     def frame(self, day: str | None = None, model: str | None = None) -> "pd.DataFrame":
         """The records of decisions as columns. Features that callers sent themselves are in ``read`` alone: nobody can
@@ -183,14 +191,12 @@ class MemoryTrafficLog(TrafficLog):
 
     def append(
         self, records: Sequence[TrafficRecord], features: Mapping[str, Sequence[ModelFeature]] | None = None
-    ) -> dict[str, TrafficRecord]:
+    ) -> Mapping[str, TrafficRecord]:
         """See TrafficLog."""
         for digest, columns in (features or {}).items():
             self._features.setdefault(digest, tuple(columns))
-        known = self.find([record.request_id for record in records])
-        for record in records:
-            self._records.setdefault(record.request_id, record)
-        return known
+        kept = [self._records.setdefault(record.request_id, record) for record in records]
+        return {was.request_id: was for was, given in zip(kept, records, strict=True) if was != given}
 
     def add_scores(self, scores: Sequence[tuple[str, ArmScore]]) -> None:
         """See TrafficLog."""
@@ -218,3 +224,16 @@ class MemoryTrafficLog(TrafficLog):
     def features(self, features_digest: str) -> tuple[ModelFeature, ...]:
         """See TrafficLog."""
         return self._features[features_digest]
+
+
+def open_traffic_log(address: str, max_bytes: int | None = None) -> TrafficLog:
+    """The log at an address: ``postgresql://...``, or the path of a SQLite file, which becomes no larger than
+    ``max_bytes`` by this writer. Opens nothing yet. Raises TrafficLogError.
+    """
+    if address.startswith(("postgresql://", "postgres://")):
+        from mlops_assets.adapters.postgres_traffic_log import PostgresTrafficLog
+
+        return PostgresTrafficLog(address)
+    from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+
+    return SqliteTrafficLog(Path(address), max_bytes)

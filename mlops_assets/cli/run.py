@@ -3,9 +3,11 @@
 Belongs here: processes for one machine. Does not: what they serve.
 """
 
+import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -77,13 +79,42 @@ def _dagster_home(home: Path, shipped: Path) -> Path:
 
 
 @click.command()
-def serve() -> None:
+@click.option("--on", "where", type=click.Choice(["processes", "ray"]), default="processes", help="What it runs on.")
+@click.option("--ray-address", default="-", help="Of a Ray that is there; without it one of this machine, for itself.")
+@click.option("--scale", multiple=True, metavar="NAME=VALUE", help="On Ray: a field of serving.ray_scale.Scale.")
+@click.option("--haproxy", is_flag=True, help="On Ray: requests go through HAProxy straight to the replicas.")
+def serve(where: str, ray_address: str, scale: tuple[str, ...], haproxy: bool) -> None:
     """Run the model server in the foreground: it follows the registry's aliases."""
     from mlops_assets.adapters.settings import Settings
     from mlops_assets.serving.supervisor import serve as run_server
     from mlops_assets.use_cases import USE_CASES
 
-    raise SystemExit(run_server(Settings.from_environment(), USE_CASES))
+    settings = Settings.from_environment()
+    if where == "ray":
+        become_ray(settings, ray_address, scale, haproxy=haproxy)
+    if scale or haproxy or ray_address != "-":
+        raise click.UsageError("--ray-address, --scale and --haproxy go with --on ray")
+    raise SystemExit(run_server(settings, USE_CASES))
+
+
+def become_ray(settings: "Settings", address: str, told: Sequence[str], *, haproxy: bool) -> None:
+    """Go on as the server on Ray."""
+    from mlops_assets.serving.ray_cluster import command
+    from mlops_assets.serving.ray_scale import scale_of
+
+    if importlib.util.find_spec("ray") is None:
+        raise click.ClickException(
+            "Ray is not in this environment: `make setup-ray`, then .venv-ray/bin/mlops serve --on ray"
+        )
+    if haproxy and address != "-":
+        raise click.UsageError(
+            "--haproxy is for a Ray that is started here; another one wants RAY_SERVE_ENABLE_HA_PROXY=1 where it starts"
+        )
+    try:
+        scale = scale_of(dict(word.split("=", 1) for word in told))
+    except ValueError as error:
+        raise click.UsageError(f"--scale: {error}") from error
+    os.execvp("env", command(settings, scale, address, haproxy=haproxy))
 
 
 @click.command()

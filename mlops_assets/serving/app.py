@@ -4,7 +4,6 @@ Here: ``App``. Belongs here: what happens to every request whatever its path. Do
 (``serving.http``), what answers on a path (``serving.endpoints``), what a request means (``serving.data_plane``).
 """
 
-import asyncio
 import functools
 import logging
 import time
@@ -86,14 +85,6 @@ class App:
         except Exception:
             reply = _failed(endpoint, asked)
         give(self._told(endpoint, asked, reply))
-
-    async def reply(self, asked: Asked) -> Reply:
-        """The answer to a request from its beginning, for transports that wait."""
-        if (refused := self.refusal(asked)) is not None:
-            return refused
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.answer(asked, lambda reply: None if future.done() else future.set_result(reply))
-        return await future
 
     def _scored(
         self, endpoint: Endpoint, asked: Asked, pending: Pending, give: Give, outcome: Answer | Refusal

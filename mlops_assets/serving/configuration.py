@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mlops_assets.adapters.settings import Settings
+from mlops_assets.adapters.settings import Settings, without_password
 from mlops_assets.contracts import UseCase
 from mlops_assets.serving.guard import digest_of_token, is_loopback
 
@@ -35,6 +35,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Feast's SQLite file, or ``redis://...``."""
     registry_uri: str
     models: tuple[ServedModel, ...]
+    traffic_log: str = ""
+    """Address of a log that replicas share, without its password; empty: the file in the folder."""
     registry_environment: str = ""
     verify_key: str | None = None
     """File of the public key: only versions that its owner signed are served. None: digests alone are checked."""
@@ -91,8 +93,14 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def traffic(self) -> Path:
-        """File of the traffic log."""
+        """File of the traffic log, where no other one is named."""
         return self.home / "traffic.db"
+
+    def traffic_address(self, settings: Settings | None = None) -> str:
+        """Of the traffic log. Its password stands in the settings alone, for a configuration lies in a file."""
+        told = settings.traffic_log if settings else ""
+        known = told if told and without_password(told) == self.traffic_log else self.traffic_log
+        return known or str(self.traffic)
 
 
 def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
@@ -105,6 +113,7 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         online_store=settings.online_address,
         registry_uri=settings.registry_uri,
         models=tuple(map(served, use_cases)),
+        traffic_log=without_password(settings.traffic_log),
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
         workers=settings.server_workers,

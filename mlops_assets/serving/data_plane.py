@@ -109,7 +109,7 @@ class DataPlane:
             # Another process answered these ids since we looked: its answers stand.
             batch.refused = conflicts(requests, written) | batch.refused
             batch.records = [record for record in batch.records if record.request_id not in written]
-        records |= {record.request_id: record for record in batch.records} | written
+        records |= {record.request_id: record for record in batch.records} | dict(written)
         self._count(batch.records)
         self._leave_to_shadows(batch)
         return [batch.refused.get(i) or _answer(request, records) for i, request in enumerate(requests)]

@@ -112,6 +112,12 @@ class Metrics:
         with self._lock:
             return sum(n for (key, series), n in self._counters.items() if key == name and wanted <= set(series))
 
+    def buckets(self, name: str) -> tuple[Sequence[float], list[int]]:
+        """Upper bounds of a histogram, and the counts of all its series by bucket; one more for what lies above."""
+        with self._lock:
+            every = [histogram.counts for (key, _), histogram in self._histograms.items() if key == name]
+        return BOUNDS[name], [sum(counts) for counts in zip([0] * (len(BOUNDS[name]) + 1), *every, strict=True)]
+
     def render(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
         """Everything counted, and the given values of the moment, as Prometheus' text."""
         with self._lock:

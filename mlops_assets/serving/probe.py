@@ -101,8 +101,14 @@ class ProcessProbe(Probe):
         with tempfile.TemporaryDirectory() as folder, bind("127.0.0.1", 0) as listening:
             port = listening.getsockname()[1]
             real = configure(self._settings, [use_case])
-            # A server of its own for a moment, on loopback: nobody else knows of it.
-            alone = {"predict_token_digest": None, "admin_token_digest": None, "tls_certificate": None, "tls_key": None}
+            # A server of its own for a moment, on loopback: nobody else knows of it, and its log goes with it.
+            alone = {
+                "traffic_log": "",
+                "predict_token_digest": None,
+                "admin_token_digest": None,
+                "tls_certificate": None,
+                "tls_key": None,
+            }
             config = msgspec.structs.replace(real, folder=folder, host="127.0.0.1", port=port, **alone)
             write_files(config.bundles / digest, bundle)
             write_desired(config.desired, _desired(use_case, digest))

@@ -20,7 +20,8 @@ from pathlib import Path
 import uvloop
 
 from mlops_assets.adapters.online_reader import open_online_reader
-from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
+from mlops_assets.adapters.settings import Settings
+from mlops_assets.adapters.traffic_log import TrafficLogError, open_traffic_log
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
@@ -38,10 +39,14 @@ from mlops_assets.serving.parent import end_with_parent
 
 def run(config: ServerConfig, serve: "Serve") -> None:
     """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
-    log = SqliteTrafficLog(config.traffic, config.max_log_bytes)
-    log.open()
+    log = open_traffic_log(config.traffic_address(Settings.from_environment()), config.max_log_bytes)
     online = open_online_reader(config.online_store, config.feast_project)
     plane = DataPlane(log, online, TRANSFORMATIONS, config.max_rows)
+    try:
+        log.open()
+    except TrafficLogError as error:
+        # Every answer opens it anew: a database that is down for now is no reason to load the models again.
+        plane.note("traffic log", str(error))
     batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows, work=plane.work)
     follower = Follower(plane, config.desired, config.bundles, threads=config.threads)
     wake, end = follow_in_background(follower, config.file_poll_s)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.adapters.settings import FORMS, Settings, SettingsError
+from mlops_assets.adapters.settings import FORMS, Settings, SettingsError, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +89,29 @@ def test_what_cannot_be_read_is_named_with_what_it_must_be(
     monkeypatch.setenv(variable, given)
     with pytest.raises(SettingsError, match=f"{variable} must be .*{asked}.*{given}"):
         Settings.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://h/d", "postgresql://h/d"),
+        ("postgresql://h:5432/d?options=a@b", "postgresql://h:5432/d?options=a@b"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql://u:p%40ss@h:1,k:2/d?sslmode=require", "postgresql://u@h:1,k:2/d?sslmode=require"),
+        ("postgresql://u:p:q@r@h/d", "postgresql://u@h/d"),
+        ("postgresql://u@h/d?password=word", "postgresql://u@h/d"),
+        ("postgresql://u@h/d?password=word&sslmode=require", "postgresql://u@h/d?sslmode=require"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_written_down_without_its_password(address: str, shown: str) -> None:
+    assert without_password(address) == shown
+
+
+@pytest.mark.parametrize("address", ["mysql://u:shown@h/d", "postgresql://u:shown%zz@h/d", "postgresql://u:sho wn@h"])
+def test_an_address_with_a_password_is_never_shown(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_TRAFFIC_LOG", address)
+    with pytest.raises(SettingsError, match="MLOPS_TRAFFIC_LOG must be an address like postgresql") as told:
+        Settings.from_environment()
+    assert address not in str(told.value)
+    assert "shown" not in repr(Settings(traffic_log="postgresql://u:shown@h/d"))

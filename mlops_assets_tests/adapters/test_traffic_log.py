@@ -1,4 +1,4 @@
-"""One contract for both logs: what was kept is read back bit for bit, once, also while more is being written."""
+"""One contract for every log: what was kept is read back bit for bit, once, also while more is being written."""
 
 import math
 import multiprocessing
@@ -14,6 +14,7 @@ from mlops_assets.adapters.traffic_log import (
     MemoryTrafficLog,
     TrafficLogError,
     TrafficRecord,
+    open_traffic_log,
     vector,
 )
 from mlops_assets.ml.bundles import ModelFeature
@@ -50,9 +51,16 @@ def record(number: int = 1, **changes: object) -> TrafficRecord:
     return TrafficRecord(**{**facts, **changes})
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
 def log(request, tmp_path):
-    return MemoryTrafficLog() if request.param == "memory" else SqliteTrafficLog(tmp_path / "deep" / "traffic.db")
+    if request.param == "memory":
+        yield MemoryTrafficLog()
+        return
+    postgres = request.param == "postgres"
+    address = request.getfixturevalue("postgres_address") if postgres else str(tmp_path / "deep" / "traffic.db")
+    opened = open_traffic_log(address)
+    yield opened
+    opened.close()
 
 
 def test_a_score_that_comes_later_is_added_once(log):
@@ -100,6 +108,17 @@ def test_a_writer_is_told_what_was_there_before_it(log):
     assert told == {"r1": record(1), "r2": record(2)}
     assert [r.request_id for r in log.read()] == ["r1", "r2", "r3"]
     assert log.append([]) == {}
+
+
+@pytest.mark.parametrize(
+    "awkward", ["\0", "a\0b\\0", "\\", "\\\\0", "\1\\1", "é\U0001f600", "'; DROP TABLE mlops_traffic; --"]
+)
+def test_ids_may_be_any_text(log, awkward):
+    sent = record(1, request_id=awkward, entity_id=awkward, request={"carrier": awkward})
+    log.append([sent])
+    assert log.find([awkward]) == {awkward: sent}
+    assert log.read() == [sent]
+    assert log.forget([awkward]) == 1
 
 
 def test_records_are_found_by_request_id(log):

@@ -150,6 +150,40 @@ def test_one_batch_of_many_requests_answers_each_with_its_own(rig, make_bundle, 
     assert len(rig.log.read()) == 3
 
 
+class Raced(MemoryTrafficLog):
+    """A log in which another replica keeps an answer between this one's look and its append."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.other = other
+
+    def find(self, request_ids):
+        return {}
+
+    def append(self, records, features=None):
+        super().append([self.other])
+        return super().append(records, features)
+
+
+@pytest.mark.parametrize("of_the_same_decision", [True, False])
+def test_what_another_replica_answered_a_moment_ago_is_the_answer(rig, make_bundle, flight, of_the_same_decision):
+    rig.serve(champion=(1, make_bundle(1)))
+    rig.ask(flight(request_id="a"))
+    (other,) = rig.log.read()
+    other = msgspec.structs.replace(other, score=0.5, arm="canary")
+    if not of_the_same_decision:
+        other = msgspec.structs.replace(other, entity_id="another")
+    plane = DataPlane(Raced(other), rig.online, rig.plane.transformations)
+    plane.adopt(rig.plane.states)
+    rows = [flight(request_id="a"), flight(2, request_id="b")]
+    (outcome,) = plane.predict([plane.check(msgspec.json.encode({"model": "arrival_delay", "rows": rows}))])
+    if of_the_same_decision:
+        assert [(answer["request_id"], answer["arm"]) for answer in outcome] == [("a", "canary"), ("b", "champion")]
+        assert outcome[0]["score"] == 0.5
+    else:
+        assert (outcome.status, outcome.field) == (409, "rows[0].request_id")
+
+
 class FullDisk(MemoryTrafficLog):
     def append(self, records, features=None):
         raise TrafficLogError("database or disk is full")

@@ -189,7 +189,15 @@ class Joined:
         body = msgspec.json.encode({**BODY, "rows": rows})
         sent = [(name.encode(), value.encode()) for name, value in headers.items()]
         asked = Asked("POST" if rows else "GET", path, b"", sent, body if rows else b"", "t", time.perf_counter())
-        return asyncio.ensure_future(self.app.reply(asked))
+        return asyncio.ensure_future(replied(self.app, asked))
+
+
+async def replied(app, asked: Asked):
+    if (refused := app.refusal(asked)) is not None:
+        return refused
+    future = asyncio.get_running_loop().create_future()
+    app.answer(asked, future.set_result)
+    return await future
 
 
 def run(rig, tmp_path, scenario, **more):

@@ -61,7 +61,7 @@ import mlops_assets.serving.worker as worker
 from mlops_assets.serving.desired import DesiredArm, DesiredModel, DesiredState
 from mlops_assets.serving.configuration import ServedModel
 folder, digest, body = Path(sys.argv[1]), sys.argv[2], sys.argv[3].encode()
-log = worker.SqliteTrafficLog(folder / "traffic.db")
+log = worker.open_traffic_log(str(folder / "traffic.db"))
 plane = worker.DataPlane(log, worker.open_online_reader(str(folder / "online.db"), "p"), worker.TRANSFORMATIONS)
 facts = ServedModel(name="arrival_delay", entity_id="flight_id", timezone="America/New_York")
 entry = DesiredModel(facts=facts, arms={"champion": DesiredArm(version=1, digest=digest)})
