@@ -55,8 +55,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     """Processes that score. One speaks HTTP itself; several stand behind a front that speaks for them."""
     answer_timeout_s: float = 30.0
-    """Behind a front: a request that nobody answered for so long is refused, a worker that is so long at one batch is
-    replaced."""
+    """Behind a front: a request that nobody answered for so long is refused."""
+    stuck_batch_s: float = 120.0
+    """A worker that is so long at one batch is replaced."""
     threads: int = 1
     """LightGBM's threads per prediction. One: the worker has one core, and a batch shares it fairly."""
     max_body_bytes: int = 1 << 20

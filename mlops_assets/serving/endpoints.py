@@ -20,7 +20,7 @@ from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.openapi import document
 from mlops_assets.serving.refusal import Refusal
-from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
+from mlops_assets.serving.requests import LONGEST_NUMBER, PATIENCE_HEADER, Answer, PredictRequest
 from mlops_assets.serving.routes import JSON, PLAIN, TEXT, Routes, live
 
 BYTES = b"application/octet-stream"
@@ -157,7 +157,7 @@ class Endpoints:
 
 def _patience(told: bytes) -> float:
     """Seconds that a caller waits. Raises Refusal."""
-    if not told.isdigit() or not 1 <= int(told) <= LONGEST_PATIENCE_MS:
+    if not told.isdigit() or len(told) > LONGEST_NUMBER or not 1 <= int(told) <= LONGEST_PATIENCE_MS:
         raise Refusal(422, PATIENCE_HEADER, f"must be a whole number of milliseconds from 1 to {LONGEST_PATIENCE_MS}")
     return int(told) / 1000
 

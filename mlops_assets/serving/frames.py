@@ -39,21 +39,21 @@ class Kind(IntEnum):
 
     HELLO = 1
     """Worker: who I am."""
-    WELCOME = 9
-    """Front: I have heard who you are."""
-    BEAT = 2
+    WELCOME = 2
+    """Front: I have heard it."""
+    BEAT = 3
     """Worker: I am there."""
-    ASK = 3
+    ASK = 4
     """Front: answer this."""
-    ANSWER = 4
+    ANSWER = 5
     """Worker: the answer to the request of that number."""
-    TELL = 5
+    TELL = 6
     """Front: tell everything about yourself."""
-    REPORT = 6
+    REPORT = 7
     """Worker: everything about me."""
-    NUDGE = 7
+    NUDGE = 8
     """Front: look at what is desired."""
-    LEAVING = 8
+    LEAVING = 9
     """Worker: send nothing more; what I have is answered."""
 
 

@@ -101,7 +101,7 @@ class FrontEndpoints:
 async def _serve(config: ServerConfig, listening: socket.socket, meeting: socket.socket, alive: int | None) -> None:
     """Until SIGTERM or SIGINT."""
     loop, metrics = asyncio.get_running_loop(), Metrics()
-    pool = Pool(metrics, config.answer_timeout_s)
+    pool = Pool(metrics, config.answer_timeout_s, config.stuck_batch_s)
     guard = Guard(config.predict_token_digest, config.admin_token_digest)
     app = App(FrontEndpoints(pool, metrics, config.workers, config.nudge.touch), metrics, guard)
     workers = await loop.create_unix_server(lambda: Link(pool), sock=meeting)

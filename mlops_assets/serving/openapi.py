@@ -35,6 +35,7 @@ MLFLOW_ERROR: Schema = {
 REFUSALS = {
     400: "The body is not what the protocol calls a body.",
     404: "No such model or version.",
+    409: "A request id was used for another decision.",
     413: "The body is too large.",
     415: "Another content type is needed.",
     422: "A field is missing, unknown, of another type or out of its range.",

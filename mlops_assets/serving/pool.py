@@ -38,7 +38,7 @@ from mlops_assets.serving.gathering import Gatherings, Told
 from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.refusal import Refusal
-from mlops_assets.serving.requests import PATIENCE_HEADER
+from mlops_assets.serving.requests import LONGEST_NUMBER, PATIENCE_HEADER
 from mlops_assets.serving.validation import new_request_id
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ DOUBTED_TURNS = 3
 """A worker silent for so many beats gets nothing new while another one speaks."""
 HUNG_TURNS = 10
 """A worker silent for so many beats is killed."""
+KNOWS_S = 3.0
+"""Where no worker knows what to serve, those that are there for so long get the requests, to refuse them."""
 _PATIENCE = PATIENCE_HEADER.encode()
 Outcome = Reply | Refusal
 
@@ -65,7 +67,8 @@ class Sent:
         """Workers that died with it."""
         self.due = asked.arrived + limit_s
         told = asked.header(_PATIENCE)
-        self.patient_until = asked.arrived + int(told) / 1000 if told and told.isdigit() else self.due
+        readable = told is not None and told.isdigit() and len(told) <= LONGEST_NUMBER
+        self.patient_until = asked.arrived + int(told) / 1000 if told and readable else self.due
 
 
 class Link(Framed):
@@ -77,6 +80,7 @@ class Link(Framed):
         self._pool = pool
         self.place = -1
         self.pid = 0
+        self.came_at = time.perf_counter()
         self.knows = False
         self.leaving = False
         self.busy_s = 0.0
@@ -117,10 +121,10 @@ class Link(Framed):
 class Pool:
     """All workers of a server. All of it belongs to the event loop's thread."""
 
-    def __init__(self, metrics: Metrics, limit_s: float = 30.0) -> None:
-        """A request is answered within ``limit_s``, by whomever, or refused."""
+    def __init__(self, metrics: Metrics, limit_s: float = 30.0, stuck_s: float = 120.0) -> None:
+        """A request is answered or refused within ``limit_s``. No batch takes longer than ``stuck_s``."""
         self._metrics = metrics
-        self._limit_s = limit_s
+        self._limit_s, self._stuck_s = limit_s, stuck_s
         self.links: dict[int, Link] = {}
         """Place -> its worker."""
         self._open: dict[int, dict[int, Sent]] = {}
@@ -153,7 +157,7 @@ class Pool:
         self._turned_at = now
         for link in list(self.links.values()):
             link.silent += on_time
-            if link.silent >= HUNG_TURNS or link.busy_s > self._limit_s:
+            if link.silent >= HUNG_TURNS or link.busy_s > self._stuck_s:
                 LOG.error("worker %d (pid %d) hangs: it is killed", link.place, link.pid)
                 self._metrics.count("mlops_workers_killed_total")
                 _kill(link.pid)
@@ -201,10 +205,11 @@ class Pool:
             self._send_suspects()
 
     def changed(self) -> None:
-        """Who gets requests may have changed: those who know what to serve and speak; if none, whoever is there."""
+        """Who gets requests may have changed: those who speak and know what to serve, or have not come to know it."""
         there = [link for link in self.links.values() if not link.leaving]
         speaking = [link for link in there if link.silent < DOUBTED_TURNS] or there
-        able = [link for link in speaking if link.knows] or speaking
+        since = time.perf_counter() - KNOWS_S
+        able = [link for link in speaking if link.knows] or [link for link in speaking if link.came_at < since]
         self._open = {link.place: link.sent for link in able}
         if self._open:
             held, self._held = self._held, deque()

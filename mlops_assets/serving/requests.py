@@ -13,6 +13,8 @@ from mlops_assets.serving.arms import ModelState, now
 from mlops_assets.serving.validation import DecisionRow
 
 PATIENCE_HEADER = "x-request-timeout-ms"
+LONGEST_NUMBER = 10
+"""Digits of it that are read: Python refuses thousands."""
 Answer = list[dict[str, Any]]
 
 

@@ -69,8 +69,7 @@ def listen(listening: socket.socket, alive: int | None) -> Serve:
 
         guard = Guard(config.predict_token_digest, config.admin_token_digest)
         app = App(Endpoints(plane, batcher, nudge, _versions()), plane.metrics, guard)
-        stuck_s = config.answer_timeout_s
-        await serve_http(app, config, listening, end_of_process(), alive, lambda: batcher.busy_s < stuck_s)
+        await serve_http(app, config, listening, end_of_process(), alive, lambda: batcher.busy_s < config.stuck_batch_s)
 
     return serve
 

@@ -15,7 +15,7 @@ from mlops_assets.serving.affinity import first_with_room, model_guessed, order
 from mlops_assets.serving.app import App
 from mlops_assets.serving.behind import Reporter
 from mlops_assets.serving.endpoints import Endpoints
-from mlops_assets.serving.frames import LONGEST_ADDRESS, Framed, Kind, Report, connect_in, listen_in
+from mlops_assets.serving.frames import LONGEST_ADDRESS, Beat, Framed, Hello, Kind, Report, connect_in, listen_in
 from mlops_assets.serving.front import FrontEndpoints
 from mlops_assets.serving.messages import Asked
 from mlops_assets.serving.metrics import Metrics
@@ -245,6 +245,22 @@ def test_a_request_waits_for_a_worker_and_not_for_ever(rig, served, web, flight,
     assert (late.status, dict(late.headers)[b"retry-after"]) == (503, b"1")
 
 
+def test_nobody_is_refused_while_the_only_worker_is_still_loading(rig, make_bundle, web, flight, tmp_path, monkeypatch):
+    async def scenario(joined):
+        await joined.work(0, web.batcher)
+        waiting = joined.ask(flight())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        rig.serve(champion=(1, make_bundle(1)))
+        loaded = await waiting
+        rig.plane.adopt({})
+        monkeypatch.setattr(pool, "KNOWS_S", 0.0)
+        await asyncio.sleep(0.25)
+        return loaded.status, (await joined.ask(flight())).status
+
+    assert run(rig, tmp_path, scenario) == (200, 503)
+
+
 class Silent(Framed):
     """A worker that takes requests and answers none."""
 
@@ -260,7 +276,8 @@ def test_suspects_are_sent_one_at_a_time_and_a_second_death_is_the_last(rig, ser
     async def silent(joined, place: int) -> Silent:
         worker = Silent()
         await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=connect_in(joined.folder))
-        worker.send(Kind.HELLO, 0, (place, os.getpid()))
+        worker.send(Kind.HELLO, 0, Hello(place, os.getpid()))
+        worker.send(Kind.BEAT, 0, Beat(knows=True, busy_s=0.0))
         await asyncio.sleep(0.02)
         return worker
 

@@ -195,9 +195,10 @@ def certificate(folder):
 
 
 @pytest.mark.integration
-def test_the_real_server_speaks_tls_and_asks_for_tokens(tmp_path, make_bundle, put_bundle, flight):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_real_server_speaks_tls_and_asks_for_tokens(workers, tmp_path, make_bundle, put_bundle, flight):
     public, private = certificate(tmp_path)
-    server = Server(tmp_path)
+    server = Server(tmp_path, workers=workers)
     told = {"tls_certificate": str(public), "tls_key": str(private)}
     told |= {"predict_token_digest": digest_of_token(PREDICT.encode())}
     told |= {"admin_token_digest": digest_of_token(ADMIN.encode())}

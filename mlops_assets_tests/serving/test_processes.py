@@ -123,19 +123,22 @@ def test_a_hundred_swaps_under_load_fail_no_request_and_stall_none(server, make_
     digests = [put_bundle(server.config.bundles, make_bundle(seed, rounds=60)) for seed in (1, 2, 3)]
     server.desire(champion=(1, digests[0]))
     server.start_worker()
+    swapping, quiet = [], []
     with storm(server, flight(), 64) as heard:
         time.sleep(0.5)
-        began = time.monotonic()
-        time.sleep(5)
-        swapping = time.monotonic()
-        for swap in range(1, 101):
-            server.desire(champion=(swap % 3 + 1, digests[swap % 3]), shadow=(9, digests[(swap + 1) % 3]))
-            server.endpoint.wait_for(MODEL, Arm.CHAMPION, digests[swap % 3], timeout=5)
-        ended = time.monotonic()
+        for block in range(0, 100, 10):
+            began = time.monotonic()
+            for swap in range(block + 1, block + 11):
+                server.desire(champion=(swap % 3 + 1, digests[swap % 3]), shadow=(9, digests[(swap + 1) % 3]))
+                server.endpoint.wait_for(MODEL, Arm.CHAMPION, digests[swap % 3], timeout=5)
+            swapping.append((began, time.monotonic()))
+            time.sleep(swapping[-1][1] - began)
+            quiet.append((swapping[-1][1], time.monotonic()))
     assert (heard.lost, heard.refused) == (0, [])
     assert heard.digests == set(digests)
-    # What else runs on the machine delays answers without a swap too: as long a phase without one says by how much.
-    assert heard.slowest(swapping, ended) <= max(0.1, heard.slowest(began, swapping))
+    stall_s, noise_s = (max(heard.slowest(*phase) for phase in phases) for phases in (swapping, quiet))
+    # On a machine where answers are late without a swap too, nobody can say what 100 ms are due to.
+    assert stall_s <= max(0.1, 2 * noise_s), f"{stall_s * 1000:.0f} ms, and {noise_s * 1000:.0f} ms without swaps"
 
 
 def test_bad_bundles_on_disk_leave_the_last_good_version_answering(server, make_bundle, put_bundle, flight):
