@@ -47,7 +47,7 @@ test-fast: setup ## unit, property and house tests (under two minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not integration and not live" mlops_assets_tests
 
 test-integration: setup ## tests against real parts on loopback
-	$(BIN)/pytest -q -m "integration" mlops_assets_tests
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "integration" mlops_assets_tests
 
 test-live: setup ## dagster dev, daemon and server as processes; sensors really fire
 	$(BIN)/pytest -q -m "live" mlops_assets_tests

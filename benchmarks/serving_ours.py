@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +36,6 @@ class Ours:
     """A registry with the model as champion, for servers to be started on."""
 
     settings: Settings
-    environment: Mapping[str, str]
 
 
 def features(names: Sequence[str]) -> Peer:
@@ -56,7 +55,7 @@ def by_entity() -> Peer:
 
 
 @contextmanager
-def registry(root: Path, bundle: Path, **environment: str) -> Iterator[Ours]:
+def registry(root: Path, bundle: Path) -> Iterator[Ours]:
     """A registry that holds the bundle as champion."""
     addresses = {"registry_uri": f"http://127.0.0.1:{free_port()}", "endpoint_url": f"http://127.0.0.1:{free_port()}"}
     settings = replace(Settings(), state=root, **addresses)
@@ -68,18 +67,18 @@ def registry(root: Path, bundle: Path, **environment: str) -> Iterator[Ours]:
             MODEL, known.open_run("bench"), files, {}, bundle_digest(files), {"cutoff_day": "2013-03-17"}
         )
         known.set_alias(MODEL, Arm.CHAMPION, version.version)
-        yield Ours(settings, environment)
+        yield Ours(settings)
 
 
 @contextmanager
-def server(known: Ours, peer: Peer, rows: Sequence[Any]) -> Iterator[Running]:
+def server(known: Ours, peer: Peer, rows: Sequence[Any], *, wait: bool = True) -> Iterator[Running]:
     """The server, on its processor, with an empty log."""
     for file in known.settings.serving.glob("traffic.db*"):
         file.unlink()
-    _, service = embedded_services(known.settings)
+    _, service = embedded_services(replace(known.settings, traffic_log_wait=wait))
     began = time.monotonic()
     log = known.settings.state / "server.log"
-    with started(service, ("taskset", "-c", SERVER_CORE), log, known.environment) as pid:
+    with started(service, ("taskset", "-c", SERVER_CORE), log) as pid:
         while True:
             try:
                 ask(service.url, peer, rows[:1])
@@ -92,12 +91,10 @@ def server(known: Ours, peer: Peer, rows: Sequence[Any]) -> Iterator[Running]:
 
 
 @contextmanager
-def started(
-    service: Service, before: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[int]:
+def started(service: Service, before: Sequence[str], log: Path) -> Iterator[int]:
     """A service of the deployment as a process; its pid."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*before, *service.command], stdout=out, stderr=subprocess.STDOUT, start_new_session=True, env=env

@@ -75,6 +75,8 @@ class Settings:
     traffic_log_megabytes: int = 20_000
     """MLOPS_TRAFFIC_LOG_MEGABYTES: the server's log becomes no larger. A full one is as a full disk: without a record
     there is no answer. A database server has limits of its own."""
+    traffic_log_wait: bool = True
+    """MLOPS_TRAFFIC_LOG_WAIT: 0 lets answers leave before their records are on disk; a killed server loses some."""
     server_workers: int = 1
     """MLOPS_SERVER_WORKERS: processes of the model server that score; with two or more, one beside them speaks HTTP."""
     traffic_log: str = field(default="", repr=False)
@@ -206,6 +208,7 @@ FORMS: Mapping[str, Form] = {
     "signing_key": PLACE,
     "verify_key": PLACE,
     "traffic_log_megabytes": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of megabytes, 1 or more"),
+    "traffic_log_wait": SWITCH,
     "server_workers": Form(Annotated[int, msgspec.Meta(ge=1, le=64)], "a whole number of processes, 1 to 64"),
     "traffic_log": POSTGRES,
     "predict_token": TOKEN,

@@ -159,6 +159,13 @@ BOOK_KEEPING = (
 )
 
 
+def with_score(record: TrafficRecord, score: ArmScore) -> TrafficRecord:
+    """The record with what an arm said later, unless it has that arm's score already."""
+    if score.arm in {said.arm for said in record.scores}:
+        return record
+    return msgspec.structs.replace(record, scores=(*record.scores, score))
+
+
 def vector(record: TrafficRecord, features: Sequence[ModelFeature]) -> dict[str, float]:
     """The encoded vector of a record by feature name, bit for bit what the model was given."""
     return dict(zip((f.name for f in features), np.frombuffer(record.features, dtype="<f8").tolist(), strict=True))
@@ -201,9 +208,8 @@ class MemoryTrafficLog(TrafficLog):
     def add_scores(self, scores: Sequence[tuple[str, ArmScore]]) -> None:
         """See TrafficLog."""
         for key, score in scores:
-            record = self._records.get(key)
-            if record is not None and score.arm not in {said.arm for said in record.scores}:
-                self._records[key] = msgspec.structs.replace(record, scores=(*record.scores, score))
+            if key in self._records:
+                self._records[key] = with_score(self._records[key], score)
 
     def find(self, request_ids: Sequence[str]) -> dict[str, TrafficRecord]:
         """See TrafficLog."""
@@ -226,10 +232,15 @@ class MemoryTrafficLog(TrafficLog):
         return self._features[features_digest]
 
 
-def open_traffic_log(address: str, max_bytes: int | None = None) -> TrafficLog:
+def open_traffic_log(address: str, max_bytes: int | None = None, *, wait: bool = True) -> TrafficLog:
     """The log at an address: ``postgresql://...``, or the path of a SQLite file, which becomes no larger than
-    ``max_bytes`` by this writer. Opens nothing yet. Raises TrafficLogError.
+    ``max_bytes`` by this writer. ``wait``: what is appended is on disk before ``append`` returns. Opens nothing yet.
+    Raises TrafficLogError.
     """
+    if not wait:
+        from mlops_assets.adapters.asynchronous_traffic_log import AsynchronousTrafficLog
+
+        return AsynchronousTrafficLog(open_traffic_log(address, max_bytes))
     if address.startswith(("postgresql://", "postgres://")):
         from mlops_assets.adapters.postgres_traffic_log import PostgresTrafficLog
 

@@ -37,6 +37,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ServedModel, ...]
     traffic_log: str = ""
     """Address of a log that replicas share, without its password; empty: the file in the folder."""
+    traffic_log_wait: bool = True
+    """An answer leaves after its record is on disk; False: before."""
     registry_environment: str = ""
     verify_key: str | None = None
     """File of the public key: only versions that its owner signed are served. None: digests alone are checked."""
@@ -115,6 +117,7 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         registry_uri=settings.registry_uri,
         models=tuple(map(served, use_cases)),
         traffic_log=without_password(settings.traffic_log),
+        traffic_log_wait=settings.traffic_log_wait,
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
         workers=settings.server_workers,

@@ -109,7 +109,8 @@ class Replica:
         self._prepared, self._before = prepared, [0]
         self._folder = tempfile.TemporaryDirectory(prefix="mlops-replica-")
         self._desired = Path(self._folder.name) / "desired.json"
-        self._log = open_traffic_log(known.traffic_address(Settings.from_environment()), known.max_log_bytes)
+        address = known.traffic_address(Settings.from_environment())
+        self._log = open_traffic_log(address, known.max_log_bytes, wait=known.traffic_log_wait)
         online = open_online_reader(known.online_store, known.feast_project)
         self._plane = DataPlane(self._log, online, TRANSFORMATIONS, known.max_rows)
         try:

@@ -39,7 +39,8 @@ from mlops_assets.serving.parent import end_with_parent
 
 def run(config: ServerConfig, serve: "Serve") -> None:
     """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
-    log = open_traffic_log(config.traffic_address(Settings.from_environment()), config.max_log_bytes)
+    address = config.traffic_address(Settings.from_environment())
+    log = open_traffic_log(address, config.max_log_bytes, wait=config.traffic_log_wait)
     online = open_online_reader(config.online_store, config.feast_project)
     plane = DataPlane(log, online, TRANSFORMATIONS, config.max_rows)
     try:

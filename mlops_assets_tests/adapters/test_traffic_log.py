@@ -51,14 +51,14 @@ def record(number: int = 1, **changes: object) -> TrafficRecord:
     return TrafficRecord(**{**facts, **changes})
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
+@pytest.fixture(params=["memory", "sqlite", "not waited for", pytest.param("postgres", marks=pytest.mark.integration)])
 def log(request, tmp_path):
     if request.param == "memory":
         yield MemoryTrafficLog()
         return
     postgres = request.param == "postgres"
     address = request.getfixturevalue("postgres_address") if postgres else str(tmp_path / "deep" / "traffic.db")
-    opened = open_traffic_log(address)
+    opened = open_traffic_log(address, wait=request.param != "not waited for")
     yield opened
     opened.close()
 

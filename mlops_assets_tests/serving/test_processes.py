@@ -280,3 +280,19 @@ def test_a_full_log_is_told_and_answers_come_again_when_there_is_room(
     log.forget([told["request_id"] for told in acknowledged[:50]])
     assert server.endpoint.predict(MODEL, [flight(20_000)])[0]["arm"] == "champion"
     assert "traffic log" not in httpx.get(f"{url}/ready", trust_env=False).text
+
+
+def test_a_server_that_does_not_wait_for_its_log_leaves_nothing_behind_when_it_is_stopped(
+    tmp_path, make_bundle, put_bundle, flight
+):
+    server = Server(tmp_path, traffic_log_wait=False)
+    try:
+        server.desire(champion=(1, put_bundle(server.config.bundles, make_bundle(1))))
+        server.start()
+        with storm(server, flight(), 16) as heard:
+            time.sleep(1.5)
+    finally:
+        server.stop()
+    kept = {record.request_id: record.score for record in SqliteTrafficLog(server.config.traffic).read()}
+    assert len(heard.acknowledged) > 100
+    assert set(heard.acknowledged) <= kept.items()
