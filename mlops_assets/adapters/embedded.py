@@ -84,6 +84,7 @@ def environment_of(settings: Settings) -> tuple[str, ...]:
         f"MLOPS_ONLINE_STORE={settings.online_store}",
         f"MLOPS_TRAFFIC_LOG_MEGABYTES={settings.traffic_log_megabytes}",
         f"MLOPS_TRAFFIC_LOG_WAIT={int(settings.traffic_log_wait)}",
+        f"MLOPS_COMPILED_TREES={int(settings.compiled_trees)}",
         f"MLOPS_SERVER_WORKERS={settings.server_workers}",
         f"MLOPS_VERIFY_KEY={settings.verify_key or ''}",
         f"MLOPS_TLS_CERTIFICATE={settings.tls_certificate or ''}",

@@ -82,6 +82,8 @@ class Settings:
     traffic_log: str = field(default="", repr=False)
     """MLOPS_TRAFFIC_LOG: ``postgresql://user:password@host/database`` for a log that several model servers share;
     empty: a SQLite file, for one. The password may also be where libpq finds it (PGPASSWORD, PGPASSFILE)."""
+    compiled_trees: bool = True
+    """MLOPS_COMPILED_TREES: 0 has LightGBM itself compute trees in the server, where compiled code does by default."""
     predict_token: str | None = field(default=None, repr=False)
     """MLOPS_PREDICT_TOKEN: what callers of the model server send as a bearer token; nobody needs one without."""
     admin_token: str | None = field(default=None, repr=False)
@@ -211,6 +213,7 @@ FORMS: Mapping[str, Form] = {
     "traffic_log_wait": SWITCH,
     "server_workers": Form(Annotated[int, msgspec.Meta(ge=1, le=64)], "a whole number of processes, 1 to 64"),
     "traffic_log": POSTGRES,
+    "compiled_trees": SWITCH,
     "predict_token": TOKEN,
     "admin_token": TOKEN,
     "tls_certificate": PLACE,

@@ -120,6 +120,8 @@ class ArmStatus:
     digest: str
     basis_points: int
     loaded_at: str
+    computed_by: str = ""
+    """The engine: onnx, lightgbm or compiled trees (the same scores to the last bit); empty where none is told."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,8 @@ class LoadedBundle:
     digest: str
     signature: Signature
     engine: Engine
+    computed_by: str
+    """onnx, lightgbm or compiled trees."""
     recipe: str
     """Equal for signatures that make the same matrix of the same rows."""
     loaded_at: str
@@ -142,7 +144,13 @@ def bucket(model: str, entity_id: str) -> int:
 
 
 def load_bundle(
-    folder: Path, digest: str, *, model: str, transformations: Mapping[str, Transformation], threads: int = 1
+    folder: Path,
+    digest: str,
+    *,
+    model: str,
+    transformations: Mapping[str, Transformation],
+    threads: int = 1,
+    compiled: bool = True,
 ) -> LoadedBundle:
     """Load a bundle and prove it: its digest, its model, its golden rows, and a whole row from request to score.
 
@@ -153,14 +161,14 @@ def load_bundle(
         raise BundleRefused(f"the files in {folder.name[:12]} have digest {found}, wanted {digest}")
     try:
         signature = decode_signature(files[SIGNATURE_FILE])
-        engine = load_engine(signature, files[signature.model_file], threads)
+        engine, computed_by = load_engine(signature, files[signature.model_file], threads, compiled=compiled)
         _prove(signature, engine, model)
         _rehearse(signature, engine, transformations)
     except BundleRefused:
         raise
     except Exception as error:
         raise BundleRefused(f"{type(error).__name__}: {error}") from error
-    return LoadedBundle(digest, signature, engine, _recipe(signature), now())
+    return LoadedBundle(digest, signature, engine, computed_by, _recipe(signature), now())
 
 
 def read_bundle(folder: Path) -> dict[str, bytes]:

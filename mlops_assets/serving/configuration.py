@@ -62,6 +62,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that is so long at one batch is replaced."""
     threads: int = 1
     """LightGBM's threads per prediction. One: the worker has one core, and a batch shares it fairly."""
+    compiled_trees: bool = True
+    """Trees are computed by compiled code, where it says what LightGBM says; False: by LightGBM always."""
     max_body_bytes: int = 1 << 20
     max_rows: int = 2000
     """Per request."""
@@ -121,6 +123,7 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
         workers=settings.server_workers,
+        compiled_trees=settings.compiled_trees,
         max_log_bytes=settings.traffic_log_megabytes * 2**20,
         predict_token_digest=_digest(settings.predict_token),
         admin_token_digest=_digest(settings.admin_token),

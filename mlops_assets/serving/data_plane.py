@@ -199,6 +199,7 @@ class DataPlane:
                 digest=state.arms[arm].bundle.digest,
                 basis_points=state.basis_points(arm),
                 loaded_at=state.arms[arm].bundle.loaded_at,
+                computed_by=state.arms[arm].bundle.computed_by,
             )
             for arm in ORDER
             if arm in state.arms

@@ -31,13 +31,20 @@ class Follower:
     """Follows the file of the desired state. ``look`` belongs to one thread."""
 
     def __init__(
-        self, plane: DataPlane, desired: Path, bundles: Path, *, threads: int = 1, retry_s: float = RETRY_S
+        self,
+        plane: DataPlane,
+        desired: Path,
+        bundles: Path,
+        *,
+        threads: int = 1,
+        compiled: bool = True,
+        retry_s: float = RETRY_S,
     ) -> None:
         """``bundles`` holds one folder per digest; ``retry_s`` lies between two attempts to load what failed."""
         self._plane = plane
         self._desired = desired
         self._bundles = bundles
-        self._threads = threads
+        self._threads, self._compiled = threads, compiled
         self._retry_s = retry_s
         self._applied: DesiredState | None = None
         self._stamp: tuple[int, int] | None = None
@@ -124,6 +131,7 @@ class Follower:
                 model=entry.facts.name,
                 transformations=self._plane.transformations,
                 threads=self._threads,
+                compiled=self._compiled,
             )
         bundle = loaded[wanted.digest]
         reference = next(iter(arms.values()), None)

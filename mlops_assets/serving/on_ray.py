@@ -118,7 +118,8 @@ class Replica:
         except TrafficLogError as error:
             self._plane.note("traffic log", str(error))
         self._batcher = Batcher(self._plane.predict, known.max_batch_rows, known.max_queued_rows, work=self._plane.work)
-        follower = Follower(self._plane, self._desired, known.bundles, threads=known.threads)
+        how = {"threads": known.threads, "compiled": known.compiled_trees}
+        follower = Follower(self._plane, self._desired, known.bundles, **how)
         self._wake, self._end = follow_in_background(follower, known.file_poll_s)
         self._endpoints = Endpoints(self._plane, self._batcher, self._nudge, {"mlops_assets": "on Ray Serve"})
         guard = Guard(known.predict_token_digest, known.admin_token_digest)

@@ -49,7 +49,7 @@ def run(config: ServerConfig, serve: "Serve") -> None:
         # Every answer opens it anew: a database that is down for now is no reason to load the models again.
         plane.note("traffic log", str(error))
     batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows, work=plane.work)
-    follower = Follower(plane, config.desired, config.bundles, threads=config.threads)
+    follower = Follower(plane, config.desired, config.bundles, threads=config.threads, compiled=config.compiled_trees)
     wake, end = follow_in_background(follower, config.file_poll_s)
     uvloop.run(serve(config, plane, batcher, wake))
     end()

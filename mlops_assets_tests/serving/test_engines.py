@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets.ml.bundles import SIGNATURE_FILE, Calibrator, bundle_digest, decode_signature, encode_signature
 from mlops_assets.serving.arms import BundleRefused, load_bundle
-from mlops_assets.serving.booster import Booster
+from mlops_assets.serving.engines import Trees
 from mlops_assets_tests.serving.conftest import MODEL, TRANSFORMATIONS, Rig
 
 
@@ -49,7 +49,7 @@ def test_contributions_in_the_server_are_the_packages(tmp_path, make_bundle, put
     values = np.random.default_rng(2).normal(size=(50, len(bundle.signature.features)))
     package = lightgbm.Booster(model_str=files["model.txt"].decode())
     wanted = package.predict(values, pred_contrib=True, num_iteration=bundle.signature.trees)
-    assert isinstance(bundle.engine, Booster)
+    assert isinstance(bundle.engine, Trees)
     assert bundle.engine.contributions(values).tobytes() == np.asarray(wanted).tobytes()
 
 

@@ -167,13 +167,17 @@ def test_a_replica_loads_the_models_that_it_is_asked_for(scene, make_bundle, fli
     nodes.wait_for(lambda: nodes.seen.get("model-server") == {"RUNNING": 1}, 60, "one new replica")
     with httpx.Client(base_url=scene.settings.endpoint_url, trust_env=False, timeout=30) as client:
 
+        def asked(model: str) -> httpx.Response:
+            headers = {"serve_multiplexed_model_id": model}
+            return client.post("/predict", json={"model": model, "rows": [flight()]}, headers=headers)
+
         def ask(model: str) -> dict:
-            told = client.post(
-                "/predict", json={"model": model, "rows": [flight()]}, headers={"serve_multiplexed_model_id": model}
-            )
+            told = asked(model)
             assert told.status_code == 200, told.text
             return told.json()["predictions"][0]
 
+        # The replica of before knows one model; it may be the one that runs for a moment longer.
+        nodes.wait_for(lambda: asked(other).status_code == 200, 60, "a replica that knows both")
         for model in (MODEL, other, MODEL, other, other):
             assert ask(model)["digest"] == digests[model]
             loaded = [entry["model"] for entry in client.get("/metadata").json()["models"]]
