@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import serving_ours
 from benchmarks.measure import BenchmarkFailed, median
 from benchmarks.report import Row, against, write
-from benchmarks.serving_load import SERVER_CORE, load, write_bodies
+from benchmarks.serving_load import LOAD_CORE, SERVER_CORE, load, write_bodies
 from benchmarks.serving_peers import Peer, Running, ask, peers, running
 
 TITLE = "The model server beside its peers"
@@ -38,11 +38,17 @@ metrics, the reconciler beside the worker, and the durable log: an answer leaves
 of features is asked by MLflow's own protocol. **By entity**: the caller sends the flight, the server fetches the
 features of all four views from the SQLite online store. **Asynchronous log**: `MLOPS_TRAFFIC_LOG_WAIT=0`.
 
+**Of capacity**: an open loop (Poisson arrivals, `benchmarks.serving_overload`) at shares of the rate that the server
+reached with 64 connections; a request's time counts from the moment it was due. *Refused* are answered 429 or 503.
+**With a shadow**: the same server with a second version in shadow.
+
 **In process** is `lightgbm.Booster.predict` with one thread on the same rows, without any server.
 """
 CONNECTIONS = (1, 16, 64)
 BIG = (100, 1000)
 BIG_CONNECTIONS = 4
+FACTORS = (0.5, 0.8, 1.0, 1.5, 2.0)
+SHADOWED = "ours, with a shadow"
 ASYNCHRONOUS = "ours, asynchronous log"
 MLFLOW, MLSERVER, OURS, IN_PROCESS = "mlflow models serve", "MLServer", "ours", "in process"
 Figures = dict[tuple[str, str], list[float]]
@@ -81,6 +87,8 @@ def main(state: Path, rounds: int, seconds: float, only: Sequence[str]) -> None:
                 entity, serving_ours.server(known, entity, told["decisions"]), told["decisions"], None, work, seconds,
                 figures,
             )  # fmt: skip
+            with serving_ours.server(known, ours, plain) as server, known.shadowed(state / "bench" / "shadow"):
+                shadow(ours, server, work, seconds, figures)
             with serving_ours.server(known, ours, plain) as server:
                 figures[OURS, "worker's memory"].append(serving_ours.worker(server.pid).memory_info().rss / 2**20)
                 figures[OURS, "worker's start"].append(serving_ours.worker_start_s(server.pid, server.url))
@@ -109,9 +117,35 @@ def measure(
             bodies = write_bodies(work / f"{peer.name}-{size}.jsonl", parts)
             taken = load(held.url, peer.route, bodies, BIG_CONNECTIONS, seconds)
             figures[peer.name, f"{size} rows"].append(taken.rate * size)
+        if peer.name in (MLFLOW, MLSERVER, OURS):
+            singles, capacity = work / f"{peer.name}.jsonl", figures[peer.name, "64"][-1]
+            for factor in FACTORS:
+                taken = overload(held.url, peer.route, singles, factor * capacity, seconds)
+                for name, value in taken.items():
+                    figures[peer.name, f"{factor:g} of capacity: {name}"].append(value)
         figures[peer.name, "start"].append(held.start_s)
         figures[peer.name, "memory"].append(held.memory_mb)
     print(peer.name, {name: round(all[-1], 2) for (who, name), all in figures.items() if who == peer.name}, flush=True)
+
+
+def shadow(peer: Peer, server: Running, work: Path, seconds: float, figures: Figures) -> None:
+    """What a shadow costs the answers: nothing beyond capacity, where it waits, and below it."""
+    bodies = work / f"{peer.name}.jsonl"
+    taken = load(server.url, peer.route, bodies, 16, seconds)
+    figures[SHADOWED, "16"].append(taken.rate)
+    told = overload(server.url, peer.route, bodies, 0.5 * figures[OURS, "64"][-1], seconds)
+    figures[SHADOWED, "0.5 of capacity: median_ms"].append(told["median_ms"])
+    figures[SHADOWED, "0.5 of capacity: p99_ms"].append(told["p99_ms"])
+
+
+def overload(url: str, route: str, bodies: Path, rate: float, seconds: float) -> dict[str, float]:
+    """An open loop on the load's processor."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    wanted = [sys.executable, "-m", "benchmarks.serving_overload", host, port, route, str(bodies), str(rate)]
+    done = subprocess.run(["taskset", "-c", LOAD_CORE, *wanted, str(seconds)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BenchmarkFailed(done.stderr[-2000:])
+    return json.loads(done.stdout)
 
 
 IN_PROCESS_CODE = """
@@ -169,16 +203,26 @@ def rows_of(figures: Figures, missing: dict[str, str]) -> list[Row]:
         mine = row(OURS, what, unit)
         met = None if mine.value is None else mine.value <= most
         rows.append(with_goal(mine, None, None, f"at most {most:g}", met))
+    low, high = row(OURS, "0.8 of capacity: p99_ms", "ms"), row(OURS, "2 of capacity: p99_ms", "ms")
+    ratio = against(high, low)
+    rows.append(with_goal(high, ratio, low.name, "at most 5", None if ratio is None else ratio <= 5))
+    for what, unit in (("16", "requests/s"), ("0.5 of capacity: median_ms", "ms"), ("0.5 of capacity: p99_ms", "ms")):
+        mine, alone = row(SHADOWED, what, unit), row(OURS, what, unit)
+        rows.append(with_goal(mine, against(mine, alone), alone.name, None, None))
     known = dict.fromkeys(who for who, _ in figures)
     for who in known:
         units = {str(c): "requests/s" for c in CONNECTIONS} | {f"{size} rows": "rows/s" for size in BIG}
         units |= {f"{c} {what}": "ms" for c in CONNECTIONS for what in ("median", "p99")}
+        curve = ("sent", "accepted", "refused", "unanswered", "median_ms", "p99_ms")
+        units |= {
+            f"{f:g} of capacity: {name}": "ms" if "ms" in name else "requests/s" for f in FACTORS for name in curve
+        }
         units |= {"start": "s", "memory": "MB", "difference": "probability"}
         rows += [row(who, what, unit) for what, unit in units.items() if (who, what) in figures]
     return rows + [Row(name=who, value=None, unit="", note=why[:200]) for who, why in missing.items()]
 
 
-def with_goal(mine: Row, ratio: float | None, other: str | None, goal: str, met: bool | None) -> Row:
+def with_goal(mine: Row, ratio: float | None, other: str | None, goal: str | None, met: bool | None) -> Row:
     """The row with what it is compared with."""
     return Row(name=mine.name, value=mine.value, unit=mine.unit, ratio=ratio, against=other, goal=goal, met=met)
 

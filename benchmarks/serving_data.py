@@ -29,7 +29,7 @@ TREES, LEAVES, ROWS, WIDTH = 500, 63, 2000, 27
 def main(state: str) -> None:
     """Make everything below ``state``; nothing when it is there."""
     root = Path(state)
-    if (root / "bench" / "rows.json").exists():
+    if (root / "bench" / "rows.json").exists() and (root / "bench" / "shadow").exists():
         return
     graph = Graph(root)
     domain = USE_CASE.domain
@@ -48,11 +48,13 @@ def main(state: str) -> None:
     inputs = without_gaps(graph.inputs, frame)
     params = {**USE_CASE.training.params, "num_leaves": LEAVES, "min_data_in_leaf": 20, "learning_rate": 0.01}
     training = replace(USE_CASE.training, params=params, rounds=TREES, early_stopping_rounds=TREES)
-    _, files = fit_bundle(frame, USE_CASE, training, inputs)
     folder = root / "bench"
-    for name, content in files.items():
-        (folder / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "bundle" / name).write_bytes(content)
+    other = replace(training, params={**params, "seed": 8})
+    for place, fitted in (("shadow", other), ("bundle", training)):
+        _, files = fit_bundle(frame, USE_CASE, fitted, inputs)
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / place / name).write_bytes(content)
     asked = frame[~frame[[f.name for f in inputs.features]].isna().any(axis=1)].tail(ROWS)
     names = [feature.name for feature in inputs.features]
     categories = {feature.name for feature in inputs.features if feature.kind == "category"}

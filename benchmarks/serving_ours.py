@@ -37,6 +37,28 @@ class Ours:
 
     settings: Settings
 
+    def point(self, arm: Arm, bundle: Path | None) -> None:
+        """Let an arm be held by a bundle, registered when it is not yet, or by nobody."""
+        known = Deployment(self.settings).registry
+        if bundle is None:
+            known.clear_alias(MODEL, arm)
+            return
+        files = {file.name: file.read_bytes() for file in bundle.iterdir()}
+        run, digest = known.open_run("bench"), bundle_digest(files)
+        version = known.register(MODEL, run, files, {}, digest, {"cutoff_day": "2013-03-17"})
+        known.set_alias(MODEL, arm, version.version)
+
+    @contextmanager
+    def shadowed(self, bundle: Path) -> Iterator[None]:
+        """With a shadow, that the server has loaded."""
+        self.point(Arm.SHADOW, bundle)
+        files = {file.name: file.read_bytes() for file in bundle.iterdir()}
+        Deployment(self.settings).endpoint.wait_for(MODEL, Arm.SHADOW, bundle_digest(files))
+        try:
+            yield
+        finally:
+            self.point(Arm.SHADOW, None)
+
 
 def features(names: Sequence[str]) -> Peer:
     """Asked with features, as MLflow's clients ask."""
@@ -61,13 +83,9 @@ def registry(root: Path, bundle: Path) -> Iterator[Ours]:
     settings = replace(Settings(), state=root, **addresses)
     service, _ = embedded_services(settings)
     with started(service, (), root / "registry.log"):
-        files = {file.name: file.read_bytes() for file in bundle.iterdir()}
-        known = Deployment(settings).registry
-        version = known.register(
-            MODEL, known.open_run("bench"), files, {}, bundle_digest(files), {"cutoff_day": "2013-03-17"}
-        )
-        known.set_alias(MODEL, Arm.CHAMPION, version.version)
-        yield Ours(settings)
+        known = Ours(settings)
+        known.point(Arm.CHAMPION, bundle)
+        yield known
 
 
 @contextmanager

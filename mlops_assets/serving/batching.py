@@ -22,6 +22,8 @@ from mlops_assets.serving.requests import Answer, PredictRequest
 LOG = logging.getLogger(__name__)
 
 
+TOO_MUCH = "the server has more to do than it can: try again in a second"
+TARGET_S, GRACE_S, RELAPSE_S = 0.01, 0.1, 1.0
 LAST_WORK_S = 2.0
 """How long the end waits for work that nobody waits for."""
 Done = Callable[[Answer | Refusal], None]
@@ -41,10 +43,11 @@ class Batcher:
         predict: Callable[[Sequence[PredictRequest]], list[Answer | Refusal]],
         max_batch_rows: int = 4000,
         max_queued_rows: int = 20_000,
-        max_wait_s: float = 2.0,
+        target_s: float = TARGET_S,
+        grace_s: float = GRACE_S,
         work: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Start the thread. A request that would wait longer than ``max_wait_s``, by the pace of late, is refused.
+        """Start the thread. Requests are refused while they have had to wait longer than ``target_s`` for ``grace_s``.
 
         ``work`` does a little of what nobody waits for and tells whether there is more: called while nothing is queued.
         """
@@ -52,7 +55,9 @@ class Batcher:
         self._predict = predict
         self._max_batch_rows = max_batch_rows
         self._max_queued_rows = max_queued_rows
-        self._max_wait_s = max_wait_s
+        self._target_s, self._grace_s = target_s, grace_s
+        self._above_since: float | None = None
+        self._refused_at = float("-inf")
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._row_s = 0.0
         """What a row took of late, in seconds; kept by the batcher's thread."""
@@ -65,15 +70,31 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
+    def admit(self) -> None:
+        """Let a request in before it is read: reading what is refused afterwards would cost the others.
+
+        A burst may wait; a queue that stands is refused, with 429, until it has gone, and at once when it comes back
+        soon. Target and interval are CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), the pace of
+        late instead of its clock: what is queued has not waited yet. Raises Refusal.
+        """
+        if self.queued_rows * self._row_s <= self._target_s:
+            self._above_since = None
+            return
+        now = time.monotonic()
+        if self._above_since is None:
+            self._above_since = now
+        if now - self._above_since > self._grace_s or now - self._refused_at < RELAPSE_S:
+            self._refused_at = now
+            raise Refusal(429, None, TOO_MUCH)
+
     def submit(self, request: PredictRequest, done: Done) -> None:
         """Have a request answered: ``done`` is called with the outcome, later, by the running event loop.
 
         Raises Refusal, with 429 when too much is queued already.
         """
         rows = len(request.rows)
-        waits_s = self.queued_rows * self._row_s
-        if self.queued_rows and (self.queued_rows + rows > self._max_queued_rows or waits_s > self._max_wait_s):
-            raise Refusal(429, None, "the server has more to do than it can: try again in a second")
+        if self.queued_rows and self.queued_rows + rows > self._max_queued_rows:
+            raise Refusal(429, None, TOO_MUCH)
         self.queued_rows += rows
         self.in_flight += 1
         self._queue.put(_Waiting(request, done, asyncio.get_running_loop()))

@@ -69,6 +69,7 @@ class Endpoints:
         self.at, self.paths = self._routes.at, self._routes.paths
 
     def _predict(self, asked: Asked) -> Pending:
+        self.batcher.admit()
         request = self._plane.check(asked.body, explain=_wants_reasons(asked.query))
         name = request.state.facts.name
         return self._pending(
@@ -95,6 +96,7 @@ class Endpoints:
         return Reply(202, JSON, b'{"nudged":true}')
 
     def _invocations(self, asked: Asked) -> Pending:
+        self.batcher.admit()
         state = self._plane.state_of(self._only_model(asked.query))
         features = [feature.name for feature in state.reference.features] if state.reference else []
         content_type = asked.header(b"content-type") or b""
@@ -133,6 +135,7 @@ class Endpoints:
         return Reply(200 if state.ready else 503, JSON, _ENCODE({"name": asked.model, "ready": state.ready}))
 
     def _v2_infer(self, asked: Asked) -> Pending:
+        self.batcher.admit()
         if asked.version:
             message = "which version answers is the release's to say: leave /versions/... away"
             raise Refusal(404, "version", message)

@@ -37,7 +37,8 @@ def bundle_of(trained: TrainedModel) -> dict[str, bytes]:
 def served(bundle: dict[str, bytes]):
     """The bundle's engine as the server loads it."""
     signature = decode_signature(bundle[SIGNATURE_FILE])
-    return load_engine(signature, bundle[signature.model_file])
+    engine, _ = load_engine(signature, bundle[signature.model_file])
+    return engine
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:
