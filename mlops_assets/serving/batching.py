@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 
 TOO_MUCH = "the server has more to do than it can: try again in a second"
-TARGET_S, GRACE_S, RELAPSE_S = 0.01, 0.1, 1.0
+TARGET_S, GRACE_S, RELAPSE_S = 0.05, 0.1, 1.0
 LAST_WORK_S = 2.0
 """How long the end waits for work that nobody waits for."""
 Done = Callable[[Answer | Refusal], None]
@@ -33,6 +33,8 @@ class _Waiting(NamedTuple):
     request: PredictRequest
     done: Done
     loop: asyncio.AbstractEventLoop
+    at: float
+    """``time.perf_counter()`` when it was queued."""
 
 
 class Batcher:
@@ -59,8 +61,8 @@ class Batcher:
         self._above_since: float | None = None
         self._refused_at = float("-inf")
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._row_s = 0.0
-        """What a row took of late, in seconds; kept by the batcher's thread."""
+        self._waited_s = 0.0
+        """What the first request of the last batch had waited; kept by the batcher's thread."""
         self.queued_rows = 0
         """Rows accepted and not yet answered; kept by the event loop's thread."""
         self.in_flight = 0
@@ -74,10 +76,10 @@ class Batcher:
         """Let a request in before it is read: reading what is refused afterwards would cost the others.
 
         A burst may wait; a queue that stands is refused, with 429, until it has gone, and at once when it comes back
-        soon. Target and interval are CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), the pace of
-        late instead of its clock: what is queued has not waited yet. Raises Refusal.
+        soon. Target and interval are CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), of what the
+        first of the last batch had waited, for all that is queued is taken at once. Raises Refusal.
         """
-        if self.queued_rows * self._row_s <= self._target_s:
+        if not self.queued_rows or max(self._waited_s, self.busy_s) <= self._target_s:
             self._above_since = None
             return
         now = time.monotonic()
@@ -97,7 +99,7 @@ class Batcher:
             raise Refusal(429, None, TOO_MUCH)
         self.queued_rows += rows
         self.in_flight += 1
-        self._queue.put(_Waiting(request, done, asyncio.get_running_loop()))
+        self._queue.put(_Waiting(request, done, asyncio.get_running_loop(), time.perf_counter()))
 
     @property
     def busy_s(self) -> float:
@@ -161,14 +163,13 @@ class Batcher:
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
         self._began = began = time.perf_counter()
-        rows = sum(len(waiting.request.rows) for waiting in batch)
+        self._waited_s = began - batch[0].at
         try:
             outcomes = self._predict([waiting.request for waiting in batch])
         except Exception:
             LOG.exception("a batch of %d requests failed", len(batch))
             outcomes = [Refusal(500, None, "the server failed; its log says why") for _ in batch]
         self._began = None
-        self._row_s += 0.1 * ((time.perf_counter() - began) / rows - self._row_s)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Answer | Refusal]]] = {}
         for waiting, outcome in zip(batch, outcomes, strict=True):
             by_loop.setdefault(waiting.loop, []).append((waiting, outcome))
