@@ -116,7 +116,10 @@ def test_every_tick_is_recorded_and_says_why(record: Record) -> None:
         assert sensor["status"] == "RUNNING", name
         for tick in sensor["ticks"]:
             assert tick["status"] in ("SUCCESS", "SKIPPED", "STARTED"), (name, tick)
-            assert tick["runKeys"] or tick["skipReason"] or tick["status"] == "STARTED", (name, tick)
+        silent = [tick for tick in sensor["ticks"] if not (tick["runKeys"] or tick["skipReason"])]
+        # A tick that runs when Dagster is stopped says nothing. The next daemon puts it down as
+        # skipped, so there may be one of those, and one that runs at the end.
+        assert Counter(tick["status"] for tick in silent) <= Counter(SKIPPED=1, STARTED=1), (name, silent)
     asked = Counter(
         run_key.split("/")[1]
         for tick in record.sensors["arrival_delay__remediation"]["ticks"]
