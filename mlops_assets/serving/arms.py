@@ -86,6 +86,11 @@ class ModelState:
         return next((self.arms[arm].bundle.signature for arm in ORDER if arm in self.arms), None)
 
     @cached_property
+    def feature_names(self) -> list[str]:
+        """What the model eats, in its order; none while none is loaded."""
+        return [feature.name for feature in self.reference.features] if self.reference else []
+
+    @cached_property
     def recipe(self) -> str:
         """That of ``reference``."""
         return next((self.arms[arm].bundle.recipe for arm in ORDER if arm in self.arms), "")

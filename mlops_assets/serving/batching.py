@@ -15,15 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from mlops_assets.serving.admission import TOO_MUCH, Admission
 from mlops_assets.serving.metrics import Labels
 from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import Answer, PredictRequest
 
 LOG = logging.getLogger(__name__)
-
-
-TOO_MUCH = "the server has more to do than it can: try again in a second"
-TARGET_S, GRACE_S, RELAPSE_S = 0.05, 0.1, 1.0
 LAST_WORK_S = 2.0
 """How long the end waits for work that nobody waits for."""
 Done = Callable[[Answer | Refusal], None]
@@ -45,11 +42,10 @@ class Batcher:
         predict: Callable[[Sequence[PredictRequest]], list[Answer | Refusal]],
         max_batch_rows: int = 4000,
         max_queued_rows: int = 20_000,
-        target_s: float = TARGET_S,
-        grace_s: float = GRACE_S,
+        admission: Admission | None = None,
         work: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Start the thread. Requests are refused while they have had to wait longer than ``target_s`` for ``grace_s``.
+        """Start the thread.
 
         ``work`` does a little of what nobody waits for and tells whether there is more: called while nothing is queued.
         """
@@ -57,9 +53,7 @@ class Batcher:
         self._predict = predict
         self._max_batch_rows = max_batch_rows
         self._max_queued_rows = max_queued_rows
-        self._target_s, self._grace_s = target_s, grace_s
-        self._above_since: float | None = None
-        self._refused_at = float("-inf")
+        self._admission = admission or Admission()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waited_s = 0.0
         """What the first request of the last batch had waited; kept by the batcher's thread."""
@@ -73,21 +67,11 @@ class Batcher:
         self._thread.start()
 
     def admit(self) -> None:
-        """Let a request in before it is read: reading what is refused afterwards would cost the others.
+        """Let a request in before it is read. Raises Refusal, with 429, while a queue stands.
 
-        A burst may wait; a queue that stands is refused, with 429, until it has gone, and at once when it comes back
-        soon. Target and interval are CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), of what the
-        first of the last batch had waited, for all that is queued is taken at once. Raises Refusal.
+        All that is queued is taken at once, so the wait of the last batch's first request tells that of the next.
         """
-        if not self.queued_rows or max(self._waited_s, self.busy_s) <= self._target_s:
-            self._above_since = None
-            return
-        now = time.monotonic()
-        if self._above_since is None:
-            self._above_since = now
-        if now - self._above_since > self._grace_s or now - self._refused_at < RELAPSE_S:
-            self._refused_at = now
-            raise Refusal(429, None, TOO_MUCH)
+        self._admission.require(self.in_flight, max(self._waited_s, self.busy_s))
 
     def submit(self, request: PredictRequest, done: Done) -> None:
         """Have a request answered: ``done`` is called with the outcome, later, by the running event loop.

@@ -72,7 +72,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_rows: int = 4000
     """Rows taken from the queue at once: what one disk sync and one feature read are shared by."""
     max_queued_rows: int = 20_000
-    """More than this and the server answers 429; so it does earlier when a queue stands (``Batcher.admit``)."""
+    """More than this and the server answers 429; so it does earlier when a queue stands (``serving.admission``)."""
     registry_poll_s: float = 1.0
     file_poll_s: float = 0.1
 

@@ -188,7 +188,8 @@ class Connection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         # A caller of HTTP/1.0 takes a kept connection for granted only when it is told; it is not.
         stays = self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
-        self._waiting.append((asked._replace(body=body, arrived=time.perf_counter()), self._refusal, stays))
+        whole = Asked(asked.method, asked.path, asked.query, asked.headers, body, asked.peer, time.perf_counter())
+        self._waiting.append((whole, self._refusal, stays))
         self._go_on()
 
     # Answers.

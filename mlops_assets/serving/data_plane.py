@@ -94,8 +94,11 @@ class DataPlane:
         self.metrics.count("mlops_batches_total")
         batch = Batch()
         try:
-            records = self._known(requests)
-            batch.refused.update(conflicts(requests, records))
+            given = [row.request_id for request in requests for row in request.rows if row.given_id]
+            records = self._known(given)
+            if given:
+                # Ids that are made here are all different.
+                batch.refused.update(conflicts(requests, records))
             batch.refused.update(self._late(requests))
             self._score(requests, batch, known=records)
             written = self._log.append(batch.records, batch.features)
@@ -124,8 +127,7 @@ class DataPlane:
         )
         return {position: Refusal(504, PATIENCE_HEADER, message) for position in late}
 
-    def _known(self, requests: Sequence[PredictRequest]) -> dict[str, TrafficRecord]:
-        given = [row.request_id for request in requests for row in request.rows if row.given_id]
+    def _known(self, given: Sequence[str]) -> dict[str, TrafficRecord]:
         known = self._log.find(given) if given else {}
         if known:
             self.metrics.count("mlops_repeated_requests_total", len(known))
@@ -244,9 +246,19 @@ def _require_answers(state: ModelState) -> None:
 
 
 def _answer(request: PredictRequest, records: Mapping[str, TrafficRecord]) -> Answer:
-    told = ("request_id", "entity_id", "score", "arm", "version", "digest", "missing")
     mine = [records[row.request_id] for row in request.rows]
-    answer = [{name: getattr(record, name) for name in told} for record in mine]
+    answer: Answer = [
+        {
+            "request_id": record.request_id,
+            "entity_id": record.entity_id,
+            "score": record.score,
+            "arm": record.arm,
+            "version": record.version,
+            "digest": record.digest,
+            "missing": record.missing,
+        }
+        for record in mine
+    ]
     if request.explain:
         loaded = {held.bundle.digest: held.bundle for held in request.state.arms.values()}
         for entry, reasons in zip(answer, reasons_of(mine, loaded), strict=True):

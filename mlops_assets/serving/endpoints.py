@@ -98,9 +98,8 @@ class Endpoints:
     def _invocations(self, asked: Asked) -> Pending:
         self.batcher.admit()
         state = self._plane.state_of(self._only_model(asked.query))
-        features = [feature.name for feature in state.reference.features] if state.reference else []
         content_type = asked.header(b"content-type") or b""
-        table = invocations.parse(asked.body, content_type, features, lambda: kinds_of(state))
+        table = invocations.parse(asked.body, content_type, state.feature_names, lambda: kinds_of(state))
         request = self._plane.check_table(state.facts.name, table, nan_is_missing=True)
         return self._pending(asked, request, lambda rows: Reply(200, JSON, invocations.answer(rows)))
 

@@ -56,11 +56,11 @@ class Assembled:
 
     def missing(self, row: int) -> int:
         """Values that the views should have given that row and did not."""
-        return sum(view.missing[row] for view in self.views.values())
+        return sum([view.missing[row] for view in self.views.values()]) if self.views else 0
 
     def times(self, row: int) -> dict[str, str | None]:
         """View -> instant of the values that row was given."""
-        return {name: view.times[row] for name, view in self.views.items()}
+        return {name: view.times[row] for name, view in self.views.items()} if self.views else {}
 
 
 class BatchFeatures:

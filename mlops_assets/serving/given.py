@@ -5,6 +5,7 @@ Belongs here: from checked columns to a model's matrix. Does not: checking them 
 """
 
 import itertools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from mlops_assets.ml.encoding import encode
 from mlops_assets.serving.features import Assembled
 from mlops_assets.serving.validation import DecisionRow
 
+_GIVEN = operator.attrgetter("given")
+
 
 class Given:
     """The features of one request."""
@@ -22,11 +25,11 @@ class Given:
     def __init__(
         self,
         columns: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
-        matrices: Mapping[str, np.ndarray] | None = None,
+        matrices: dict[str, np.ndarray] | None = None,
     ) -> None:
         """Columns of one length by the features' names, or how to make them; matrices of recipes that are made."""
         self._columns = columns
-        self._matrices = dict(matrices or {})
+        self._matrices = matrices or {}
 
     def matrix(self, signature: Signature, recipe: str) -> np.ndarray:
         """The matrix of all rows. Raises MissingColumn when this signature eats what the caller's did not."""
@@ -55,8 +58,10 @@ class GivenFeatures:
     def _matrix(self, signature: Signature, recipe: str) -> np.ndarray:
         """Rows of one request lie together; all of them in their order, unless some were answered before."""
         parts = []
-        for given, rows in itertools.groupby(self._rows, key=lambda row: row.given):
+        for given, rows in itertools.groupby(self._rows, key=_GIVEN):
             assert given is not None
-            matrix, positions = given.matrix(signature, recipe), [row.position for row in rows]
-            parts.append(matrix if positions == list(range(len(matrix))) else matrix[positions])
+            matrix = given.matrix(signature, recipe)
+            if len(matrix) > 1 and (positions := [row.position for row in rows]) != list(range(len(matrix))):
+                matrix = matrix[positions]
+            parts.append(matrix)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

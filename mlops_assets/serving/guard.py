@@ -9,6 +9,7 @@ there is a web page in the browser of somebody on this machine, so names that ar
 browser marks as another site's, are refused.
 """
 
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -82,9 +83,13 @@ def is_loopback(host: str) -> bool:
 
 def _require_this_machine(headers: Sequence[tuple[bytes, bytes]]) -> None:
     told = dict(headers)
-    host = told.get(b"host", b"localhost").decode("latin-1")
-    name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-    if not is_loopback(name):
+    if not _names_loopback(told.get(b"host", b"localhost")):
         raise Refusal(421, "host", "without tokens this server answers to loopback names alone: 127.0.0.1 or localhost")
     if told.get(b"sec-fetch-site", b"none") in (b"cross-site", b"same-site"):
         raise Refusal(403, "sec-fetch-site", "pages of other sites may not ask this server")
+
+
+@functools.lru_cache(maxsize=256)
+def _names_loopback(sent: bytes) -> bool:
+    host = sent.decode("latin-1")
+    return is_loopback(host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0])

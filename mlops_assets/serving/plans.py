@@ -6,6 +6,8 @@ The two must agree on what is right (a test compares them), and to the last bit 
 """
 
 import itertools
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from mlops_assets.ml.bundles import Signature
 
 PLAIN = frozenset({int, float, type(None)})
+NUMBERS = frozenset({int, float})
 ABOUT_A_ROW = ("event_time", "request_id")
 """Columns that every request may have besides the entity's id."""
 LARGEST = float(np.finfo(np.float64).max)
@@ -47,9 +50,18 @@ class Plan:
             for i, f in enumerate(signature.features)
             if f.kind == "category"
         ]
+        limited = [(p, b.minimum, b.maximum) for p, b in zip(self._from, bounds, strict=True) if b is not None]
+        self._limits = [
+            (p, -LARGEST if low is None else low, LARGEST if high is None else high) for p, low, high in limited
+        ]
+        into = [*self._to.tolist(), *(i for _, i, _, _ in self._texts)]
+        self._in_order = operator.itemgetter(*(into.index(i) for i in range(self._width))) if into[1:] else None
+        self._numbers_of = operator.itemgetter(*self._from) if self._from[1:] else None
 
     def matrix(self, rows: Sequence[Sequence[Any]]) -> np.ndarray | None:
         """The matrix, shape (rows, features), float64, C order; None when a value is not plainly right."""
+        if len(rows) == 1 and (matrix := self._matrix_of_one(rows[0])) is not None:
+            return matrix
         picked = rows if self._whole else [[row[position] for position in self._from] for row in rows]
         if not set(map(type, itertools.chain.from_iterable(picked))) <= PLAIN:
             return None
@@ -71,6 +83,27 @@ class Plan:
                 return None
             matrix[:, into] = codes
         return matrix
+
+    def _matrix_of_one(self, row: Sequence[Any]) -> np.ndarray | None:
+        """The same of one row without a gap, in half the time: eight calls of numpy cost more than 27 numbers do."""
+        if self._numbers_of is None or self._in_order is None:
+            return None
+        numbers = self._numbers_of(row)
+        try:
+            # A sum is finite when every number is: NaN, infinities and what is larger than a float go the other way.
+            if not (NUMBERS.issuperset(map(type, numbers)) and math.isfinite(sum(numbers))):
+                return None
+        except OverflowError:
+            return None
+        for position, low, high in self._limits:
+            if not low <= row[position] <= high:
+                return None
+        codes = []
+        for position, _, levels, _ in self._texts:
+            if type(value := row[position]) is not str:
+                return None
+            codes.append(levels.get(value, math.nan))
+        return np.array([self._in_order((*numbers, *codes))], dtype=np.float64)
 
     def _missing_is_right(self, numbers: np.ndarray, picked: Sequence[Sequence[Any]]) -> bool:
         absent = np.isnan(numbers)
