@@ -23,8 +23,8 @@ AT_ONCE = 32
 """Requests sent before answers are looked for again."""
 LAST_S = 20.0
 """How long answers are waited for after the last request."""
-LATE_S = 0.02
-"""Of the hundredth that left latest; answers are told in milliseconds."""
+LATE_S = 0.05
+"""Of the hundredth that left latest. What is below counts against the server."""
 
 
 class Load:
