@@ -230,11 +230,11 @@ def _recipe(signature: Signature) -> str:
 
 def now() -> str:
     """The wall's instant, ISO 8601 UTC in milliseconds."""
-    return _told(time.time_ns() // 1_000_000)
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{second_of(seconds)}.{milliseconds:03d}Z"
 
 
 @lru_cache(maxsize=64)
-def _told(milliseconds: int) -> str:
-    """Kept, for many requests come in one millisecond."""
-    at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def second_of(seconds: int) -> str:
+    """A second since 1970, ISO 8601 UTC without its zone. Kept, for many requests come in one."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")

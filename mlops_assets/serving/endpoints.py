@@ -47,6 +47,7 @@ class Endpoints:
     ) -> None:
         """``nudge`` makes the server look for changes at once; ``versions`` are those of mlops_assets and mlflow."""
         self._plane, self.batcher, self._nudge = plane, batcher, nudge
+        self._starts = invocations.Starts()
         self._versions = {"mlops_assets": "", "mlflow": "", **(versions or {})}
         self._routes = Routes(
             {
@@ -99,7 +100,7 @@ class Endpoints:
         self.batcher.admit()
         state = self._plane.state_of(self._only_model(asked.query))
         content_type = asked.header(b"content-type") or b""
-        table = invocations.parse(asked.body, content_type, state.feature_names, lambda: kinds_of(state))
+        table = invocations.parse(asked.body, content_type, state.feature_names, lambda: kinds_of(state), self._starts)
         request = self._plane.check_table(state.facts.name, table, nan_is_missing=True)
         return self._pending(asked, request, lambda rows: Reply(200, JSON, invocations.answer(rows)))
 

@@ -197,7 +197,8 @@ def row_of_features(
 def unnamed_rows(count: int, timezone: dt.tzinfo, given: "Given") -> list[DecisionRow]:
     """Rows whose features were sent, of which nothing else is told: each is its own entity, and of now."""
     at = time.time()
-    event_time, day = _told(int(at * 1000), timezone)
+    second, day = _told(int(at), timezone)
+    event_time = f"{second}.{int(at * 1000) % 1000:03d}Z"
     rows = []
     for position in range(count):
         key = new_request_id()
@@ -206,11 +207,10 @@ def unnamed_rows(count: int, timezone: dt.tzinfo, given: "Given") -> list[Decisi
 
 
 @functools.lru_cache(maxsize=64)
-def _told(milliseconds: int, timezone: dt.tzinfo) -> tuple[str, str]:
-    """An instant and its local day. Kept, for many requests come in one millisecond."""
-    at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    told = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return told, at.astimezone(timezone).date().isoformat()
+def _told(seconds: int, timezone: dt.tzinfo) -> tuple[str, str]:
+    """A second without its fraction and zone, and its local day. Kept, for many requests come in one."""
+    at = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S"), at.astimezone(timezone).date().isoformat()
 
 
 def new_request_id() -> str:
