@@ -21,6 +21,8 @@ from mlops_assets.serving.refusal import Refusal
 from mlops_assets.serving.requests import Answer, PredictRequest
 
 LOG = logging.getLogger(__name__)
+BUSY_S = 0.001
+"""How soon an empty queue is looked at again while requests are in flight."""
 LAST_WORK_S = 2.0
 """How long the end waits for work that nobody waits for."""
 Done = Callable[[Answer | Refusal], None]
@@ -43,11 +45,12 @@ class Batcher:
         max_batch_rows: int = 4000,
         max_queued_rows: int = 20_000,
         admission: Admission | None = None,
-        work: Callable[[], bool] = lambda: False,
+        work: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Start the thread.
 
-        ``work`` does a little of what nobody waits for and tells whether there is more: called while nothing is queued.
+        ``work`` does a little of what nobody waits for and tells after how many seconds there is more (None: when
+        something was answered): called while nobody waits for an answer.
         """
         self._work = work
         self._predict = predict
@@ -110,8 +113,8 @@ class Batcher:
             if batch:
                 self._answer(batch)
         deadline = time.monotonic() + LAST_WORK_S
-        while time.monotonic() < deadline and self._worked():
-            pass
+        while time.monotonic() < deadline and (wait_s := self._worked()) is not None:
+            time.sleep(wait_s)
 
     def _take(self) -> tuple[list[_Waiting], bool]:
         """Wait for one request, then take whatever else is there."""
@@ -131,19 +134,20 @@ class Batcher:
 
     def _next(self) -> _Waiting | None:
         """The next request; until there is one, the work that nobody waits for."""
+        wait_s: float | None = 0.0
         while True:
             try:
-                return self._queue.get_nowait()
+                return self._queue.get(block=wait_s != 0.0, timeout=wait_s)
             except queue.Empty:
-                if not self._worked():
-                    return self._queue.get()
+                # While requests are being read or answers written, the processor is wanted elsewhere.
+                wait_s = BUSY_S if self.in_flight else self._worked()
 
-    def _worked(self) -> bool:
+    def _worked(self) -> float | None:
         try:
             return self._work()
         except Exception:
             LOG.exception("work that nobody waits for failed")
-            return False
+            return None
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
         self._began = began = time.perf_counter()

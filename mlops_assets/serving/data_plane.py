@@ -165,12 +165,21 @@ class DataPlane:
                 rows = [(position, key) for position, key in enumerate(ids) if key in answered]
                 self._shadow.add(state, said.batch, rows)
 
-    def work(self) -> bool:
-        """Do a little of what nobody waits for; False when there is nothing to do. Of the thread that predicts."""
-        busy = self._shadow.work()
+    def work(self) -> float | None:
+        """Do a little of what nobody waits for, in the thread that predicts; see Shadow.work."""
+        more_s = self._shadow.work()
+        self._tell_of_shadows()
+        return more_s
+
+    def finish(self) -> int:
+        """Do all of it now; in how many steps."""
+        steps = self._shadow.finish()
+        self._tell_of_shadows()
+        return steps
+
+    def _tell_of_shadows(self) -> None:
         for model, problem in self._shadow.problems.items():
             self.note(f"{model} {Arm.SHADOW} cannot score", problem)
-        return busy
 
     def _tell(self, state: ModelState, said: BatchScores) -> None:
         self.note("online store", said.store_error)

@@ -64,8 +64,7 @@ class InProcessEndpoint(Endpoint):
             (outcome,) = self.plane.predict([self.plane.check(body, explain=explain)])
         except Refusal as refusal:
             outcome = refusal
-        while self.plane.work():
-            pass
+        self.plane.finish()
         if isinstance(outcome, Refusal):
             raise EndpointRefused(outcome.status, outcome.field, outcome.message)
         return outcome

@@ -21,9 +21,9 @@ from mlops_assets.serving.scoring import Features, said_by, scores_of
 
 PART = 8
 """Rows scored at once: a request that comes meanwhile waits for these."""
-KEPT = 512
-"""Scores written at once, at the latest when nothing waits."""
-LONGEST_S = 0.5
+KEPT = 64
+"""Scores written at once: a request that comes meanwhile waits for a millisecond."""
+LONGEST_S = 0.1
 """Scores are not kept longer than this before they are written."""
 
 
@@ -64,14 +64,26 @@ class Shadow:
         self._rows[model] += len(rows)
         self._backlog.append(_Waiting(state, features, rows))
 
-    def work(self) -> bool:
-        """Do a little; False when there is nothing to do."""
+    def work(self) -> float | None:
+        """Do a little; after how many seconds there is more to do, None when there is nothing."""
+        return self._step(written=False)
+
+    def finish(self) -> int:
+        """Do all of it now; in how many steps."""
+        steps = 1
+        while self._step(written=True) is not None:
+            steps += 1
+        return steps
+
+    def _step(self, *, written: bool) -> float | None:
         if self._backlog:
             self._score(self._backlog[0])
-        full = len(self._scored) >= KEPT or time.monotonic() - self._scored_at > LONGEST_S
-        if self._scored and (full or not self._backlog):
+        due_s = self._scored_at + LONGEST_S - time.monotonic()
+        if len(self._scored) >= KEPT or (self._scored and (due_s <= 0 or (written and not self._backlog))):
             self._write()
-        return bool(self._backlog)
+        if self._backlog:
+            return 0.0
+        return max(due_s, 0.0) if self._scored else None
 
     def _score(self, waiting: _Waiting) -> None:
         state, held = waiting.state, waiting.state.arms[Arm.SHADOW]

@@ -179,8 +179,7 @@ class Rig:
     def ask(self, *rows: dict[str, object]) -> list[dict[str, object]]:
         """The answers to one request; raises what it was refused with."""
         (outcome,) = self.plane.predict([self.plane.check(msgspec.json.encode({"model": MODEL, "rows": rows}))])
-        while self.plane.work():
-            pass
+        self.plane.finish()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

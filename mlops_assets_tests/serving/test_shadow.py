@@ -24,10 +24,7 @@ def waiting(rig) -> int:
 
 
 def finish(rig) -> int:
-    steps = 1
-    while rig.plane.work():
-        steps += 1
-    return steps
+    return rig.plane.finish()
 
 
 def arms(rig):
