@@ -2,7 +2,8 @@
 
 Here: the intraday feed (what became known in an hour goes to the online store) and the clients (each flight is asked
 about at its decision time, and a segment's model about its own). Belongs here: what a deployment gets from its
-surroundings. Does not: landing the day's files (``assets.datasets``), computing a feature (``ml.features``), deciding anything.
+surroundings. Does not: landing the day's files (``assets.datasets``), computing a feature (``ml.features``), deciding
+anything.
 
 A live deployment has a stream's consumer and real callers instead; they use the same pure functions and endpoint.
 Every request id is derived from the flight, so a day lived twice (a run killed and started again) is logged once.

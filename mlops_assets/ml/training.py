@@ -41,8 +41,8 @@ def entity_query(
     return EntityQuery(
         text=(
             f"Every flight of {decisions_table}{part} scheduled from {first_day} to {cutoff_day} ({since}) that had "
-            f"landed, by {outcomes_table}, by the end of {cutoff_day}; decided {lead} minutes before its scheduled departure; "
-            f"{use_case.label} is 1 for an arrival {LATE_MINUTES} minutes or more after schedule, else 0."
+            f"landed, by {outcomes_table}, by the end of {cutoff_day}; decided {lead} minutes before its scheduled "
+            f"departure; {use_case.label} is 1 for an arrival {LATE_MINUTES} minutes or more after schedule, else 0."
         ),
         decisions_table=decisions_table,
         outcomes_table=outcomes_table,
