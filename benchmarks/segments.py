@@ -30,7 +30,7 @@ from mlops_assets.use_cases.segments import levels, segmented
 
 COLUMN = "origin"
 SEGMENTS = segmented(USE_CASE, COLUMN, levels(USE_CASE.domain, COLUMN))
-ONE, EACH, FINER = "one model", "one per airport", "one per airport, leaves of a third of the rows"
+ONE, EACH, FINER = "one model", "one per airport", "one per airport, smaller leaves"
 TEXT = """
 Out of time: at the end of each month from March on, the one model (`arrival_delay`) is trained on all rows so far, and
 each airport's model (`arrival_delay__ewr`, `__jfk`, `__lga`) on its own rows among them, by the function that the asset
@@ -39,8 +39,8 @@ each airport's model (`arrival_delay__ewr`, `__jfk`, `__lga`) on its own rows am
 - **{one}** knows the airport as a feature. **{each}** has the facts of the use case, unchanged. **{finer}** is the same
   with `min_data_in_leaf` divided by three: what scaling that threshold with the rows would give.
 - In brackets the 95 % interval of the mean difference in log-loss to the one model on the same rows, by day blocks.
-- The last table has the worst of nine honest models each on the {days} days before its cut-off day, which the fit that is
-  judged never saw; in brackets what the gates of quality ask for.
+- The last table has the worst of nine honest models each on the {days} days before its cut-off day, which the fit that
+  is judged never saw; in brackets what the gates of quality ask for.
 
 {gates}
 """

@@ -34,10 +34,12 @@ def test_three_airports_are_three_use_cases_with_the_facts_of_one():
     parts = segmented(PARENT, "origin", AIRPORTS)
     assert [part.name for part in parts] == NAMES
     assert [part.segment for part in parts] == [Segment(column="origin", value=airport) for airport in AIRPORTS]
-    own = ("name", "question", "slices", "intended_use", "limits", "segment")
+    own = ("name", "question", "slices", "gates", "intended_use", "limits", "segment")
     for part in parts:
         assert replace(part, **{name: getattr(PARENT, name) for name in own}) == PARENT
         assert [division.name for division in part.slices] == ["carrier", "hour", "storm"]
+        wider = replace(part.gates, max_calibration_error=PARENT.gates.max_calibration_error)
+        assert (wider, part.gates.max_calibration_error) == (PARENT.gates, pytest.approx(0.135))
 
 
 def test_its_words_say_which_decisions_it_is_for():
@@ -55,7 +57,10 @@ def test_a_segment_keeps_slices_by_other_columns_and_may_have_none():
 
 
 def test_a_sample_of_a_segment_is_a_segment_of_the_sample():
-    assert tuple(map(sampled, segmented(PARENT, "origin", AIRPORTS))) == segmented(sampled(PARENT), "origin", AIRPORTS)
+    for one, other in zip(
+        segmented(PARENT, "origin", AIRPORTS), segmented(sampled(PARENT), "origin", AIRPORTS), strict=True
+    ):
+        assert sampled(one) == replace(other, gates=sampled(PARENT).gates)
 
 
 @pytest.mark.parametrize(
