@@ -92,8 +92,10 @@ class Twins:
         endpoint: Endpoint | None = None,
         use_case: UseCase | None = None,
         probe: Probe | None = None,
+        segments: Sequence[UseCase] = (),
     ) -> None:
         self.use_case = use_case or small(USE_CASES[0])
+        self.use_cases = (self.use_case, *segments)
         self.domain = self.use_case.domain
         self.memory = memory
         self.source = LandedSource(folder / "landing", NycFlights())
@@ -105,14 +107,16 @@ class Twins:
         self.probe = probe or InProcessProbe(lambda: StoreReader(memory.feature_store), TRANSFORMATIONS)
         self.instance = dg.DagsterInstance.ephemeral()
         self.definitions = build_defs(
-            (self.use_case,), self._resources(), Settings(state=folder, start_services=False, live_from=LIVE[0])
+            self.use_cases, self._resources(), Settings(state=folder, start_services=False, live_from=LIVE[0])
         )
 
     def _server(self, folder: Path) -> Endpoint:
-        facts = self.use_case
-        served = ServedModel(name=facts.name, entity_id=facts.entity_id, timezone=facts.timezone, fallback_score=0.24)
+        models = [
+            ServedModel(name=facts.name, entity_id=facts.entity_id, timezone=facts.timezone, fallback_score=0.24)
+            for facts in self.use_cases
+        ]
         reader, log = StoreReader(self.memory.feature_store), self.memory.traffic_log
-        return InProcessEndpoint(self.memory.registry, [served], folder / "serving", log, reader, TRANSFORMATIONS)
+        return InProcessEndpoint(self.memory.registry, models, folder / "serving", log, reader, TRANSFORMATIONS)
 
     def _resources(self) -> dict[str, Any]:
         parts = (self.source, self.memory.tables, self.memory.feature_store, self.endpoint)
@@ -124,7 +128,7 @@ class Twins:
             "promotions": self.promotions,
             "releases": self.releases,
             "endpoint": self.endpoint,
-            "replay": Replay(*parts, (self.use_case,), live_from=LIVE[0]),
+            "replay": Replay(*parts, self.use_cases, live_from=LIVE[0]),
             "probe": self.probe,
             "experiment_tracking": MemoryExperimentTracking(),
         }
@@ -172,7 +176,7 @@ def enthrone(twins: Twins, cutoff_day: str) -> ModelVersion:
     return added
 
 
-def new_twins(folder: Path) -> Twins:
+def new_twins(folder: Path, segments: Sequence[UseCase] = ()) -> Twins:
     """Twins that have lived through nothing."""
     tables = MemoryTables()
     parts = (
@@ -183,7 +187,7 @@ def new_twins(folder: Path) -> Twins:
         MemoryTrafficLog(),
         MemoryAlerts(),
     )
-    return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts))
+    return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts), segments=segments)
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def environment_of(settings: Settings) -> tuple[str, ...]:
         f"MLOPS_REGISTRY_URI={settings.registry_uri}",
         f"MLOPS_REGISTRY_ENVIRONMENT={settings.registry_environment}",
         f"MLOPS_ENDPOINT_URL={settings.endpoint_url}",
+        f"MLOPS_SEGMENTS={','.join(map(':'.join, settings.segments))}",
         f"MLOPS_ONLINE_STORE={settings.online_store}",
         f"MLOPS_TRAFFIC_LOG_MEGABYTES={settings.traffic_log_megabytes}",
         f"MLOPS_TRAFFIC_LOG_WAIT={int(settings.traffic_log_wait)}",

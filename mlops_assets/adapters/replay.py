@@ -1,8 +1,9 @@
 """The outside world of the reference use case, replayed: one live day, hour by hour.
 
 Here: the intraday feed (what became known in an hour goes to the online store) and the clients (each flight is asked
-about at its decision time). Belongs here: what a deployment gets from its surroundings. Does not: landing the day's
-files (``assets.datasets``), computing a feature (``ml.features``), deciding anything.
+about at its decision time, and a segment's model about its own). Belongs here: what a deployment gets from its
+surroundings. Does not: landing the day's files (``assets.datasets``), computing a feature (``ml.features``), deciding
+anything.
 
 A live deployment has a stream's consumer and real callers instead; they use the same pure functions and endpoint.
 Every request id is derived from the flight, so a day lived twice (a run killed and started again) is logged once.
@@ -22,6 +23,7 @@ from mlops_assets.adapters.tables import TableMissing, Tables
 from mlops_assets.contracts import Domain, UseCase
 from mlops_assets.ml.datasets import check
 from mlops_assets.ml.features import VIEWS, compute, hours_of
+from mlops_assets.ml.segments import of_segment
 
 KNOWN_AT: Mapping[str, str | None] = {"flights": None, "arrivals": "landed_at", "weather": "observed_at"}
 """Dataset -> the instant at which a row becomes known; a schedule is published before its day."""
@@ -119,7 +121,8 @@ def before(frame: pd.DataFrame, at: str, hour: pd.Timestamp) -> pd.DataFrame:
 def rows_of(
     use_case: UseCase, feature_store: FeatureStore, flights: pd.DataFrame, hour: pd.Timestamp
 ) -> list[dict[str, Any]]:
-    """The request rows of the decisions that fall into one hour."""
+    """The request rows of the decisions that fall into one hour; of a segment, its own alone."""
+    flights = of_segment(flights, use_case.segment)
     decision = flights["sched_dep_at"] - pd.Timedelta(minutes=use_case.decision_lead_minutes)
     now = (decision >= hour) & (decision < hour + pd.Timedelta(hours=1))
     names = [field.name for field in feature_store.inputs(use_case.feature_service).request_fields]

@@ -18,6 +18,7 @@ from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import UseCase
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets.use_cases.sample import sampled
+from mlops_assets.use_cases.segments import possible, with_segments
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,6 +62,9 @@ class Settings:
     longer than any run takes. Those that a registered model was made from are kept for good."""
     sample: bool = False
     """MLOPS_SAMPLE: every use case on a few days, with few rounds (``use_cases.sample``)."""
+    segments: tuple[tuple[str, str], ...] = ()
+    """MLOPS_SEGMENTS: ``arrival_delay:origin``: use cases that have a model per level of a column too, beside their
+    own; several are separated by commas."""
     registry_environment: str = ""
     """MLOPS_REGISTRY_ENVIRONMENT: this deployment's place on a registry that several share: its models are named
     ``<environment>.<model>`` there."""
@@ -148,7 +152,8 @@ class Settings:
     @property
     def use_cases(self) -> tuple[UseCase, ...]:
         """The facts that this deployment runs on."""
-        return tuple(map(sampled, USE_CASES)) if self.sample else USE_CASES
+        chosen = with_segments(USE_CASES, self.segments)
+        return tuple(map(sampled, chosen)) if self.sample else chosen
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -174,6 +179,14 @@ def _remote(address: str) -> str:
     return address if "://" in address else str(Path(address).resolve())
 
 
+def _pairs(given: str) -> tuple[tuple[str, str], ...]:
+    """The use cases and columns of segments. Raises msgspec.ValidationError for what no segments can be made of."""
+    pairs = tuple(tuple(part.strip().split(":")) for part in given.split(","))
+    if not set(pairs) <= set(possible(USE_CASES)):
+        raise msgspec.ValidationError("segment: no such use case or column")
+    return pairs  # type: ignore[return-value]
+
+
 def _text(pattern: str) -> Any:
     return Annotated[str, msgspec.Meta(pattern=pattern)]
 
@@ -183,6 +196,7 @@ SERVER = Form(_text(r"^https?://[^/\s]+"), "an address like http://127.0.0.1:575
 SWITCH = Form(bool, "1 or 0, true or false")
 CALENDAR_DAY = Form(dt.date, "a day like 2013-04-15", dt.date.isoformat)
 NAME = Form(_text(r"^[A-Za-z0-9_-]+$"), "a name of letters, digits, - and _")
+SEGMENTS = Form(str, f"of {', '.join(map(':'.join, possible(USE_CASES)))} one or more, separated by commas", _pairs)
 TOKEN = Form(_text(r"^[A-Za-z0-9._~+/=-]{16,256}$"), "a token of 16 to 256 letters, digits and . _ ~ + / = -")
 POSTGRES = Form(
     _text(r"^postgres(ql)?://([^\s%]|%[0-9A-Fa-f]{2})+$"),
@@ -204,6 +218,7 @@ FORMS: Mapping[str, Form] = {
     "tables_folder": PLACE,
     "retention_hours": Form(Annotated[int, msgspec.Meta(ge=0)], "a whole number of hours, 0 or more"),
     "sample": SWITCH,
+    "segments": SEGMENTS,
     "registry_environment": NAME,
     "production_uri": SERVER,
     "production_environment": NAME,

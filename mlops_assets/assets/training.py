@@ -163,7 +163,7 @@ def require_whole(tables: Tables, use_case: UseCase, first: str, last: str) -> N
     """Raises dg.Failure when a landed day of the window has a hole.
 
     A check that blocks stops what follows it in its own run; the rows that it refused stay, and the next run would
-    train on them.
+    train on them. A hole in any segment counts for all of them: each has features of the others' landings.
     """
     flights, arrivals = (table(use_case.domain, DATASETS, name) for name in ("flights", "arrivals"))
     columns = ["day", "origin", "sched_arr_at"]

@@ -11,7 +11,6 @@ import click
 from mlops_assets.cli.deployment import deployment
 from mlops_assets.cli.look import JSON
 from mlops_assets.contracts import UseCase, to_json
-from mlops_assets.use_cases import USE_CASES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +42,7 @@ def impact(partition: str, as_json: bool) -> None:
         days = kept[asset]
         has = f"it has {days[0]} to {days[-1]}" if days else "it has none"
         raise click.BadParameter(f"{asset} holds no rows of {day}: {has}", param_hint="DATASET:DAY")
-    told = impact_of(asset, day or None, reached, kept, [record_of(here, u) for u in USE_CASES])
+    told = impact_of(asset, day or None, reached, kept, [record_of(here, u) for u in here.settings.use_cases])
     click.echo(to_json(told) if as_json else impact_text(told))
 
 

@@ -9,7 +9,7 @@ import click
 
 from mlops_assets.cli.deployment import deployment
 from mlops_assets.contracts import to_json
-from mlops_assets.use_cases import USE_CASES
+from mlops_assets.use_cases import KNOWN, USE_CASES
 
 if TYPE_CHECKING:
     from mlops_assets.adapters.deployment import Deployment
@@ -18,8 +18,8 @@ MODEL = click.option(
     "--model",
     default=USE_CASES[0].name,
     show_default=True,
-    type=click.Choice([use_case.name for use_case in USE_CASES]),
-    help="Use case.",
+    type=click.Choice([use_case.name for use_case in KNOWN]),
+    help="Use case, or segment of one (MLOPS_SEGMENTS).",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -19,7 +19,18 @@ from mlops_assets.contracts.evidence import (
     Step,
     Verdict,
 )
-from mlops_assets.contracts.facts import Domain, Gates, Monitoring, Owner, Release, Slice, Training, UseCase
+from mlops_assets.contracts.facts import (
+    Domain,
+    Gates,
+    Levels,
+    Monitoring,
+    Owner,
+    Release,
+    Segment,
+    Slice,
+    Training,
+    UseCase,
+)
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
 from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
@@ -45,6 +56,7 @@ __all__ = [
     "Gate",
     "Gates",
     "Judgement",
+    "Levels",
     "Manifest",
     "ModelVersion",
     "Monitoring",
@@ -52,6 +64,7 @@ __all__ = [
     "ParameterStudy",
     "Release",
     "ReleaseDecision",
+    "Segment",
     "ServerAnswers",
     "ServerStatus",
     "Slice",

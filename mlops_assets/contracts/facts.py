@@ -112,6 +112,25 @@ class Monitoring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Levels:
+    """The values of a column of decisions by which a use case may be divided into segments."""
+
+    column: str
+    """Known at decision time, and a column of decisions, outcomes and answers alike (``origin``)."""
+    values: tuple[str, ...]
+    """Facts, never read from data. Each wants 150 decisions a day or more: monitors and releases count only days
+    with 100 outcomes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The decisions with one value in one column. Read by ``ml.segments``."""
+
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Domain:
     """The facts of a family of datasets and features that use cases share: its calendar and its owner."""
 
@@ -124,6 +143,8 @@ class Domain:
     live_from: str
     """First day with live traffic: everything before is history, landed at once."""
     owner: Owner
+    levels: tuple[Levels, ...] = ()
+    """By which columns its use cases may have a model per segment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +171,8 @@ class UseCase:
     monitoring: Monitoring
     intended_use: str
     limits: tuple[str, ...]
+    segment: Segment | None = None
+    """The decisions that are its own; None: all of them. Made by ``use_cases.segments``."""
 
     @property
     def timezone(self) -> str:

@@ -6,6 +6,7 @@ them again. Does not: the rows (a file), what was trained on them (``contracts.v
 
 from dataclasses import dataclass
 
+from mlops_assets.contracts.facts import Segment
 from mlops_assets.contracts.versions import TableVersion
 
 
@@ -45,6 +46,8 @@ class EntityQuery:
     """Last scheduled day, and the last day of an outcome that counts."""
     window_days: int | None
     """Length of the window that ends with the cut-off day; None: all data so far."""
+    segment: Segment | None = None
+    """The decisions that are rows; None: all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ compared; with a registry in memory, what a deployment registers would be shown 
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -87,25 +87,28 @@ def play(threads: int) -> Sample:
         try:
             ensure_services(settings, until_pid=os.getpid())
             with Daemon(ROOT, settings.state) as daemon:
-                for use_case in settings.use_cases:
-                    live_through(use_case, daemon, threads)
+                for domain in dict.fromkeys(use_case.domain for use_case in settings.use_cases):
+                    live_through([u for u in settings.use_cases if u.domain == domain], daemon, threads)
             return digests(settings.use_cases, deployed(settings))
         finally:
             stop_services(settings)
 
 
-def live_through(use_case: UseCase, daemon: Daemon, threads: int) -> None:
-    """History, a first model that becomes champion, live days, a second model that goes into shadow."""
-    domain = use_case.domain
-    feed, release = automation(domain, "feed"), automation(use_case, "release")
+def live_through(use_cases: Sequence[UseCase], daemon: Daemon, threads: int) -> None:
+    """Use cases of one domain: history, first models that become champions, live days, second models in shadow."""
+    domain = use_cases[0].domain
+    feed, releases = automation(domain, "feed"), [automation(use_case, "release") for use_case in use_cases]
     for wanted in ("the static tables", "history"):
         _tick(daemon, feed, wanted)
-    _train(use_case, daemon, shift(domain.live_from, -1), threads)
-    _tick(daemon, release, "the first champion")
+    for use_case, release in zip(use_cases, releases, strict=True):
+        _train(use_case, daemon, shift(domain.live_from, -1), threads)
+        _tick(daemon, release, f"the first champion of {use_case.name}")
     while daemon.tick(feed):
+        for release in releases:
+            daemon.tick(release)
+    for use_case, release in zip(use_cases, releases, strict=True):
+        _train(use_case, daemon, str(domain.last_day), threads)
         daemon.tick(release)
-    _train(use_case, daemon, str(domain.last_day), threads)
-    daemon.tick(release)
 
 
 def _tick(daemon: Daemon, sensor: str, wanted: str) -> None:

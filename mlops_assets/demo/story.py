@@ -36,11 +36,13 @@ class Dates:
     until: str
 
     def set_environment(self) -> None:
-        """The demo's settings for this process and the servers it starts: dates and speed, nothing else."""
+        """The demo's settings for this process and the servers it starts: dates, speed and one model, nothing else."""
         os.environ["MLOPS_FEED_FROM"] = self.feed_from
         os.environ["MLOPS_LIVE_FROM"] = self.live_from
         os.environ["MLOPS_FEED_UNTIL"] = self.until
         os.environ["MLOPS_SENSOR_SECONDS"] = "1"
+        # The story is one model's: it would wait for ever for the champions of others.
+        os.environ["MLOPS_SEGMENTS"] = ""
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 

@@ -49,9 +49,10 @@ def missing_sections(card: str) -> tuple[str, ...]:
 
 def _details(facts: CardFacts) -> str:
     manifest = facts.manifest
-    fault = manifest.fault_injected
+    fault, own = manifest.fault_injected, facts.use_case.segment
     rows: list[tuple[str, object]] = [
         ("Question", facts.use_case.question),
+        *([] if own is None else [("Segment", f"decisions whose `{own.column}` is {own.value}, and no others")]),
         ("Kind", family_of_facts(facts).words.description),
         ("Digest of the bundle", f"`{manifest.model_digest}`"),
         ("Cut-off day", manifest.cutoff_day),

@@ -17,6 +17,7 @@ import pandas as pd
 from mlops_assets.contracts import EntityQuery, UseCase
 from mlops_assets.ml.features import LATE_MINUTES
 from mlops_assets.ml.schedules import INSTANT
+from mlops_assets.ml.segments import of_segment
 
 LEAD_MINUTES = 120
 LABEL = "is_late"
@@ -34,11 +35,14 @@ def entity_query(
     """What the training set of a cut-off day asks the tables, by the facts of its use case."""
     lead, window = use_case.decision_lead_minutes, use_case.training.window_days
     since = "of all days so far" if window is None else f"of the last {window} days"
+    own, part = use_case.segment, ""
+    if own is not None:
+        part = f" whose {own.column} is {own.value}"
     return EntityQuery(
         text=(
-            f"Every flight of {decisions_table} scheduled from {first_day} to {cutoff_day} ({since}) that had landed, "
-            f"by {outcomes_table}, by the end of {cutoff_day}; decided {lead} minutes before its scheduled departure; "
-            f"{use_case.label} is 1 for an arrival {LATE_MINUTES} minutes or more after schedule, else 0."
+            f"Every flight of {decisions_table}{part} scheduled from {first_day} to {cutoff_day} ({since}) that had "
+            f"landed, by {outcomes_table}, by the end of {cutoff_day}; decided {lead} minutes before its scheduled "
+            f"departure; {use_case.label} is 1 for an arrival {LATE_MINUTES} minutes or more after schedule, else 0."
         ),
         decisions_table=decisions_table,
         outcomes_table=outcomes_table,
@@ -48,12 +52,14 @@ def entity_query(
         first_day=first_day,
         cutoff_day=cutoff_day,
         window_days=window,
+        segment=own,
     )
 
 
 def asked(query: EntityQuery, flights: pd.DataFrame, arrivals: pd.DataFrame) -> pd.DataFrame:
     """The entity frame that a query asks for."""
-    frame = entity_frame(flights, arrivals, query.cutoff_day, query.window_days, query.lead_minutes, query.late_minutes)
+    own = of_segment(flights, query.segment)
+    frame = entity_frame(own, arrivals, query.cutoff_day, query.window_days, query.lead_minutes, query.late_minutes)
     return frame.rename(columns={LABEL: query.label})
 
 

@@ -14,6 +14,7 @@ import msgspec
 from mlops_assets.adapters.settings import Settings, without_password
 from mlops_assets.contracts import UseCase
 from mlops_assets.serving.guard import digest_of_token, is_loopback
+from mlops_assets.use_cases.segments import with_segments
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,15 +110,17 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
-    """The server of a deployment. Raises ValueError when the endpoint's address names no port."""
+    """The server of a deployment, of its segments too. Raises ValueError when the endpoint's address names no port."""
     address = urlsplit(settings.endpoint_url)
     if address.hostname is None or address.port is None:
         raise ValueError(f"MLOPS_ENDPOINT_URL must look like http://127.0.0.1:8757, not {settings.endpoint_url!r}")
+    names = {use_case.name for use_case in use_cases}
+    segments = [(name, column) for name, column in settings.segments if name in names]
     return ServerConfig(
         folder=str(settings.serving),
         online_store=settings.online_address,
         registry_uri=settings.registry_uri,
-        models=tuple(map(served, use_cases)),
+        models=tuple(map(served, with_segments(use_cases, segments))),
         traffic_log=without_password(settings.traffic_log),
         traffic_log_wait=settings.traffic_log_wait,
         registry_environment=settings.registry_environment,

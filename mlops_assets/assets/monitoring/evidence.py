@@ -16,6 +16,7 @@ from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import shift
 from mlops_assets.contracts import Transition, UseCase
 from mlops_assets.ml.monitoring import Subject
+from mlops_assets.ml.segments import of_segment
 
 WINDOW_DAYS = 7
 
@@ -47,8 +48,10 @@ def gather(tables: Tables, releases: Releases, use_case: UseCase, day: str) -> E
         ),
         champion=champion,
         predecessor=releases.promotions.previous_champion(use_case.name) if champion else None,
-        traffic=rows_between(tables, use_case, "traffic", first, day),
+        # Whoever asks a segment's model about another one's decisions gets an answer, and says nothing of the model.
+        traffic=of_segment(rows_between(tables, use_case, "traffic", first, day), use_case.segment),
         outcomes=rows_between(tables, use_case, "outcomes", first, day),
+        # All rows that landed, for a segment too: its features are made of every segment's.
         landed_rows=sum(_count(tables, use_case, name, day) for name in ("flights", "arrivals", "weather")),
         quarantined_rows=_count(tables, use_case, "quarantine", day),
     )

@@ -15,6 +15,9 @@ from mlops_assets.assets.address import DATASETS, FEATURES, MODELS, MONITORING, 
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
 from mlops_assets.contracts import UseCase
 from mlops_assets.ml.outcomes import LONGEST_FLIGHT_DAYS, all_arms, join_outcomes
+from mlops_assets.ml.segments import of_segment
+
+OWN = "answers_are_of_its_segment"
 
 
 def build_traffic(use_case: UseCase) -> list[Any]:
@@ -34,6 +37,7 @@ def _shared(use_case: UseCase, name: str) -> dict[str, Any]:
 def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
     shared = _shared(use_case, "traffic")
     unique = dg.AssetCheckSpec("answers_are_unique", asset=shared["key"], description="No request id occurs twice.")
+    own = dg.AssetCheckSpec(OWN, asset=shared["key"], description="Nobody asked it about another segment's decisions.")
     landing = key(use_case.domain, DATASETS, "landing")
     registered = dg.AssetDep(key(use_case, MODELS, "registered_version"), partition_mapping=window(-1000, -1))
 
@@ -41,7 +45,7 @@ def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
         **shared,
         # The raw day lands after it was lived: from then on the log of the day is complete.
         deps=[landing, key(use_case.domain, FEATURES, "online_store"), registered],
-        check_specs=[unique],
+        check_specs=[unique] if use_case.segment is None else [unique, own],
     )
     def traffic(
         context: dg.AssetExecutionContext, traffic_log: dg.ResourceParam[TrafficLog], tables: dg.ResourceParam[Tables]
@@ -52,6 +56,7 @@ def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
         answered = with_drained(all_arms(logged), rows_between(tables, use_case, "traffic", days[0], days[-1]))
         rows = settle(tables, table(use_case, MONITORING, "traffic"), answered, days, context.run.run_id)
         once = bool(rows["request_id"].is_unique)
+        checks = [dg.AssetCheckResult(passed=once, check_name=unique.name)]
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": len(rows),
@@ -60,10 +65,18 @@ def _traffic(use_case: UseCase) -> dg.AssetsDefinition:
                 "missing_values": int(rows["missing"].sum()),
                 "median_latency_ms": float(rows["latency_ms"].median()) if len(rows) else None,
             },
-            check_results=[dg.AssetCheckResult(passed=once, check_name=unique.name)],
+            check_results=checks if use_case.segment is None else [*checks, _only_own(use_case, rows)],
         )
 
     return traffic
+
+
+def _only_own(use_case: UseCase, rows: pd.DataFrame) -> dg.AssetCheckResult:
+    """The record keeps every answer; monitors and outcomes look at the segment's own."""
+    strange = len(rows) - len(of_segment(rows, use_case.segment))
+    return dg.AssetCheckResult(
+        passed=not strange, check_name=OWN, severity=dg.AssetCheckSeverity.WARN, metadata={"of_others": strange}
+    )
 
 
 def _outcomes(use_case: UseCase) -> dg.AssetsDefinition:
@@ -73,8 +86,9 @@ def _outcomes(use_case: UseCase) -> dg.AssetsDefinition:
     def outcomes(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
         """The outcomes that became known on the day, each beside the answer it belongs to: labels come late."""
         days = days_of(context)
-        arrived = tables.read(table(use_case.domain, DATASETS, "arrivals"), days[0], days[-1])
+        landed = tables.read(table(use_case.domain, DATASETS, "arrivals"), days[0], days[-1])
         asked = tables.read(table(use_case, MONITORING, "traffic"), shift(days[0], -LONGEST_FLIGHT_DAYS), days[-1])
+        arrived, asked = (of_segment(frame, use_case.segment) for frame in (landed, asked))
         joined = join_outcomes(asked, arrived)
         rows = settle(tables, table(use_case, MONITORING, "outcomes"), joined, days, context.run.run_id)
         late = int((rows["asked_day"] < rows["day"]).sum())
