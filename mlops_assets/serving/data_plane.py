@@ -24,7 +24,7 @@ from mlops_assets.serving.refusal import NotLoaded, Refusal
 from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
 from mlops_assets.serving.scoring import BatchScores, on_path, record_of, score_rows
 from mlops_assets.serving.shadow import Shadow
-from mlops_assets.serving.statuses import gauges_of, status_of
+from mlops_assets.serving.statuses import gauges_of, problems_of, status_of
 from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
 
 NAMED = 20
@@ -223,7 +223,7 @@ class DataPlane:
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every model gets the answer it should, and every problem there is, also while it does."""
         reports = [self.status(model) for model in self._states]
-        problems = {f"{r.model}: {p}": None for r in reports for p in r.problems if p not in self._notes.values()}
+        problems = problems_of(reports, self._notes.values())
         waiting = [] if reports else ["the server does not know yet what to serve"]
         if self._preparing:
             waiting = [f"{self._preparing} models are still being prepared"]

@@ -1,14 +1,17 @@
 """What the server tells of a model: as a status, and as gauges.
 
-Here: ``status_of`` and ``gauges_of``. Belongs here: how a state is put into words and numbers. Does not: which states
-there are (``serving.data_plane``), what workers tell together (``serving.union``).
+Here: ``status_of``, ``problems_of`` and ``gauges_of``. Belongs here: how a state is put into words and numbers. Does
+not: which states there are (``serving.data_plane``), what workers tell together (``serving.union``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from mlops_assets.contracts import ArmStatus, ServerStatus
 from mlops_assets.serving.arms import ORDER, ModelState
 from mlops_assets.serving.metrics import Labels
+
+MOST_NAMED = 10
+"""Models that are named with a problem that they have in common."""
 
 
 def status_of(state: ModelState, notes: tuple[str, ...], behind: int) -> ServerStatus:
@@ -44,6 +47,21 @@ def status_of(state: ModelState, notes: tuple[str, ...], behind: int) -> ServerS
         shadow_rows_waiting=behind,
         loaded=not state.unloaded,
     )
+
+
+def problems_of(reports: Sequence[ServerStatus], notes: Collection[str]) -> list[str]:
+    """The problems of models, each with its model, but for the ``notes``; what many have in common is told once."""
+    whose: dict[str, list[str]] = {}
+    for report in reports:
+        for problem in report.problems:
+            if problem not in notes and report.model not in whose.setdefault(problem, []):
+                whose[problem].append(report.model)
+    told = []
+    for problem, models in whose.items():
+        few, more = models[:MOST_NAMED], len(models) - MOST_NAMED
+        told += [f"{model}: {problem}" for model in few]
+        told += [f"{more} more models: {problem}"] if more > 0 else []
+    return told
 
 
 def gauges_of(

@@ -14,6 +14,7 @@ from dataclasses import replace
 from mlops_assets.contracts import ServerStatus
 from mlops_assets.serving.gathering import Told
 from mlops_assets.serving.metrics import shown
+from mlops_assets.serving.statuses import problems_of
 
 SUMMED_GAUGES = frozenset(
     (
@@ -44,8 +45,7 @@ class Union:
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every model gets the answer it should, from every worker the same; and every problem there is."""
         ready = bool(self.statuses) and all(status.ready for status in self.statuses)
-        known = {f"{s.model}: {p}": None for s in self.statuses for p in s.problems if p not in self.problems}
-        return ready, [*known, *self.problems]
+        return ready, [*problems_of(self.statuses, self.problems), *self.problems]
 
     def _missing(self, told: Told, expected: int) -> list[str]:
         problems = []
