@@ -76,6 +76,10 @@ class MemoryRegistry(Registry):
         """As in Registry."""
         return self._models.get(name, RegisteredModel(name=name))
 
+    def models_at_once(self, prefix: str = "") -> dict[str, RegisteredModel]:
+        """As in Registry."""
+        return {name: self.model(name) for name in self.models() if name.startswith(prefix)}
+
     def versions(self, name: str) -> list[ModelVersion]:
         """As in Registry."""
         held = self.model(name).aliases

@@ -32,9 +32,12 @@ from mlops_assets.ml.bundles import bundle_digest, digest_of
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 
 DOCUMENTS_TAG = "documents"
 """Version tag: JSON of path -> SHA-256. Kept apart from the files: a changed document cannot vouch for itself."""
+PAGE = 1000
+"""Models for one request: the most that MLflow gives."""
 TRANSFERS = "transfers"
 """MLflow experiment of the versions that were trained elsewhere."""
 
@@ -143,8 +146,23 @@ class MlflowRegistry(Registry):
             if not is_missing(error):
                 raise
             return RegisteredModel(name=name)
-        aliases = {alias: int(number) for alias, number in found.aliases.items()}
-        return RegisteredModel(name=name, aliases=aliases, tags=dict(found.tags))
+        return _as_a_whole(found, name)
+
+    def models_at_once(self, prefix: str = "") -> dict[str, RegisteredModel]:
+        """As in Registry."""
+        start = self._named(prefix)
+        told = start.replace("'", "''")
+        # In LIKE an underscore is any letter: what came is compared again.
+        wanted, found, token = f"name LIKE '{told}%'" if start else None, {}, None
+        while True:
+            with answers(self.tracking_uri) as client:
+                page = client.search_registered_models(wanted, max_results=PAGE, page_token=token)
+            for model in page:
+                if model.name.startswith(start):
+                    name = model.name.removeprefix(self._named(""))
+                    found[name] = _as_a_whole(model, name)
+            if not (token := page.token):
+                return found
 
     def versions(self, name: str) -> list[ModelVersion]:
         """As in Registry."""
@@ -231,6 +249,11 @@ class MlflowRegistry(Registry):
             raise
         except (MlflowException, RequestException, OSError) as error:
             raise RegistryCorrupt(f"{source} cannot be read from the registry's artifact store: {error}") from error
+
+
+def _as_a_whole(model: "MlflowModel", name: str) -> RegisteredModel:
+    aliases = {alias: int(number) for alias, number in model.aliases.items()}
+    return RegisteredModel(name=name, aliases=aliases, tags=dict(model.tags))
 
 
 def _told(version: "MlflowVersion", name: str, aliases: Mapping[str, int]) -> ModelVersion:

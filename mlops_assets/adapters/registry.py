@@ -33,10 +33,9 @@ class RegistryUnavailable(ConnectionError):
     """The registry does not answer. Says where it was looked for and what to do."""
 
     def __init__(self, address: str, cause: object) -> None:
-        super().__init__(
-            f"the model registry at {address} does not answer ({cause}). Start it with `mlops up`, or set "
-            "MLOPS_REGISTRY_URI (of production: MLOPS_PRODUCTION_URI) to the address of a running MLflow server."
-        )
+        remedy = "set MLOPS_REGISTRY_URI (of production: MLOPS_PRODUCTION_URI) to a running MLflow server's address."
+        told = f"the model registry at {address} does not answer ({cause}). Start it with `mlops up`, or"
+        super().__init__(f"{told} {remedy}")
 
 
 class RegistryCorrupt(ValueError):
@@ -129,6 +128,10 @@ class Registry(ABC):
     @abstractmethod
     def model(self, name: str) -> RegisteredModel:
         """Aliases and tags of a model; both empty for a model nobody registered."""
+
+    @abstractmethod
+    def models_at_once(self, prefix: str = "") -> dict[str, RegisteredModel]:
+        """Name -> model, of every registered one whose name begins so: of many in few requests."""
 
     @abstractmethod
     def versions(self, name: str) -> list[ModelVersion]:
@@ -235,10 +238,9 @@ class Registry(ABC):
         documents = {path: self.document(name, version, path) for path in self.documents(name, version)}
         recorded, found = known.tags.get(DOCUMENTS_DIGEST_TAG), bundle_digest(documents)
         if recorded not in (None, found):
-            raise RegistryCorrupt(
-                f"the documents of {name} version {version} were {recorded} when they were registered and are {found} "
-                f"now ({', '.join(sorted(documents)) or 'none'}): do not trust them"
-            )
+            was = f"the documents of {name} version {version} were {recorded} when they were registered"
+            there = ", ".join(sorted(documents)) or "none"
+            raise RegistryCorrupt(f"{was} and are {found} now ({there}): do not trust them")
         return signed_files(name, bundle, documents, known.tags)
 
 

@@ -83,6 +83,12 @@ class Settings:
     """MLOPS_TRAFFIC_LOG_WAIT: 0 lets answers leave before their records are on disk; a killed server loses some."""
     server_workers: int = 1
     """MLOPS_SERVER_WORKERS: processes of the model server that score; with two or more, one beside them speaks HTTP."""
+    served_models: tuple[str, ...] = ()
+    """MLOPS_SERVED_MODELS: ``<use case>.*``, more than one with commas: every registered model of such a name is served
+    too, with the entity id, time zone and fallback of that use case."""
+    model_memory_megabytes: int = 0
+    """MLOPS_MODEL_MEMORY_MEGABYTES: of each worker, for loaded models; those that were asked for last stay in memory,
+    others are loaded when they are asked for. 0: all are loaded, always."""
     traffic_log: str = field(default="", repr=False)
     """MLOPS_TRAFFIC_LOG: ``postgresql://user:password@host/database`` for a log that several model servers share;
     empty: a SQLite file, for one. The password may also be where libpq finds it (PGPASSWORD, PGPASSFILE)."""
@@ -187,6 +193,10 @@ def _pairs(given: str) -> tuple[tuple[str, str], ...]:
     return pairs  # type: ignore[return-value]
 
 
+def _parted(names: str) -> tuple[str, ...]:
+    return tuple(names.split(","))
+
+
 def _text(pattern: str) -> Any:
     return Annotated[str, msgspec.Meta(pattern=pattern)]
 
@@ -227,6 +237,8 @@ FORMS: Mapping[str, Form] = {
     "traffic_log_megabytes": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of megabytes, 1 or more"),
     "traffic_log_wait": SWITCH,
     "server_workers": Form(Annotated[int, msgspec.Meta(ge=1, le=64)], "a whole number of processes, 1 to 64"),
+    "served_models": Form(_text(r"^\w+\.\*(,\w+\.\*)*$"), "names like arrival_delay.*, with commas", _parted),
+    "model_memory_megabytes": Form(Annotated[int, msgspec.Meta(ge=0)], "a whole number of megabytes, 0 or more"),
     "traffic_log": POSTGRES,
     "compiled_trees": SWITCH,
     "predict_token": TOKEN,

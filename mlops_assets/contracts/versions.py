@@ -120,6 +120,7 @@ class ArmStatus:
     digest: str
     basis_points: int
     loaded_at: str
+    """Empty while the version is not in memory: it is loaded when somebody asks for the model."""
     computed_by: str = ""
     """The engine: onnx, lightgbm or compiled trees (the same scores to the last bit); empty where none is told."""
 
@@ -134,6 +135,8 @@ class ServerStatus:
     problems: tuple[str, ...] = ()
     shadow_rows_waiting: int = 0
     """Answered rows whose shadow's score is not in the traffic log yet."""
+    loaded: bool = True
+    """False: its versions are loaded when somebody asks for the model."""
 
     def arm(self, name: str) -> ArmStatus | None:
         """The arm of that name, or None."""

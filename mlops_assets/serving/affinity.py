@@ -3,11 +3,11 @@
 Here: ``model_guessed`` and ``first_with_room``. Belongs here: pure choices. Does not: what is sent where
 (``serving.pool``).
 
-Each worker holds every model, but caches (the processor's, the engine's) hold those that were asked last: so a model
-stays with one worker as long as that one has room. Rendezvous hashing (Thaler and Ravishankar, 1998) gives every model
-an order of workers that changes for few models when a worker comes or goes. Bounded loads (Mirrokni, Thorup and
-Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018) let no worker have more than c times the average: one
-busy model spills over to all workers, and of many models nearly all stay where they are.
+Caches (the processor's, the engine's) hold the models that were asked for last, and so does a worker with a budget of
+memory: so a model stays with one worker as long as that one has room. Rendezvous hashing (Thaler and Ravishankar, 1998)
+gives every model an order of workers that changes for few models when a worker comes or goes. Bounded loads (Mirrokni,
+Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018) let no worker have more than c times the
+average: one busy model spills over to all workers, and of many models nearly all stay where they are.
 """
 
 import functools
@@ -20,6 +20,9 @@ from mlops_assets.serving.messages import Asked
 
 C = 1.25
 """Of the paper's examples the one that trades 25 % of imbalance for few models that move."""
+SLACK = 8
+"""Requests by which a worker may be above the bound where another one would have to load the model: that takes as long
+as answering so many."""
 LOOKED_AT = 400
 """Bytes at either end of a body."""
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
@@ -35,11 +38,14 @@ def model_guessed(asked: Asked) -> bytes:
     return found[1] if found else b""
 
 
-def first_with_room(model: bytes, loads: Mapping[int, Sized]) -> int:
-    """The place that gets a model's next request; ``loads`` has what each place is answering."""
+def first_with_room(model: bytes, loads: Mapping[int, Sized], slack: int = 0) -> int:
+    """The place that gets a model's next request; ``loads`` has what each place is answering.
+
+    ``slack`` requests more than the bound let a model stay: for workers that would have to load it elsewhere.
+    """
     if len(loads) == 1:
         return next(iter(loads))
-    most = math.ceil(C * (sum(map(len, loads.values())) + 1) / len(loads))
+    most = math.ceil(C * (sum(map(len, loads.values())) + 1) / len(loads)) + slack
     # The average is below ``most``, so somebody has room.
     return next(place for place in order(model, tuple(loads)) if len(loads[place]) < most)
 

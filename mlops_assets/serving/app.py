@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from mlops_assets.serving.endpoints import Pending
+from mlops_assets.serving.endpoints import Pending, Waits
 from mlops_assets.serving.guard import Guard, Needs
 from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.metrics import Labels, Metrics
@@ -79,6 +79,9 @@ class App:
             if isinstance(outcome, Later):
                 outcome.ask(functools.partial(self._heard, endpoint, asked, give))
                 return
+            if isinstance(outcome, Waits):
+                outcome.wait(functools.partial(self._go_on, endpoint, asked, give))
+                return
             reply = outcome
         except Refusal as refusal:
             reply = _refused(endpoint, refusal)
@@ -94,6 +97,13 @@ class App:
         except Exception:
             reply = _failed(endpoint, asked)
         give(self._told(endpoint, asked, reply))
+
+    def _go_on(self, endpoint: Endpoint, asked: Asked, give: Give, refusal: Refusal | None) -> None:
+        """What a request waited for is there, or ``refusal`` says why not."""
+        if refusal is None:
+            self.answer(asked, give)
+        else:
+            give(self._told(endpoint, asked, _refused(endpoint, refusal)))
 
     def _heard(self, endpoint: Endpoint, asked: Asked, give: Give, outcome: Reply | Refusal) -> None:
         reply = _refused(endpoint, outcome) if isinstance(outcome, Refusal) else outcome

@@ -10,12 +10,13 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.demand import Demand
 from mlops_assets.serving.frames import (
     BEAT_S,
     Beat,
@@ -37,11 +38,12 @@ CONNECT_AGAIN_S = 0.05
 class Reporter:
     """What a worker tells about itself."""
 
-    def __init__(self, plane: DataPlane, batcher: Batcher) -> None:
+    def __init__(self, plane: DataPlane, batcher: Batcher, demand: Demand | None = None) -> None:
         """Of these parts."""
+        self._demand = demand
         self._plane = plane
         self._batcher = batcher
-        self._seen: object = None
+        self._seen: Mapping[str, object] = {}
         self._held: dict[str, object] = {}
         self._since: dict[str, float] = {}
 
@@ -54,7 +56,8 @@ class Reporter:
         """Everything."""
         self._notice()
         told = self._plane.metadata()
-        text = self._plane.render_metrics(self._batcher.gauges())
+        waiting = self._demand.gauges() if self._demand else {}
+        text = self._plane.render_metrics({**self._batcher.gauges(), **waiting})
         return Report(tuple(told["models"]), tuple(told["problems"]), dict(self._since), text, self._plane.started_at)
 
     def _notice(self) -> None:
@@ -62,8 +65,8 @@ class Reporter:
         states = self._plane.states
         if states is self._seen:
             return
-        self._seen = states
-        for model in states:
+        seen, self._seen = self._seen, states
+        for model in [model for model, state in states.items() if state is not seen.get(model)]:
             now_held = held(self._plane.status(model))
             if self._held.get(model) != now_held:
                 self._held[model], self._since[model] = now_held, time.monotonic()

@@ -16,15 +16,23 @@ from mlops_assets.contracts import UseCase
 from mlops_assets.serving.guard import digest_of_token, is_loopback
 from mlops_assets.use_cases.segments import with_segments
 
+FAMILY = ".*"
+
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of a use case that the server needs, whoever holds its arms."""
 
     name: str
+    """Or ``<use case>.*``: every registered model of such a name, with the facts of that use case."""
     entity_id: str
     timezone: str
     fallback_score: float | None = None
     """Answered when there is no champion; None: refuse with 503 instead."""
+
+    @property
+    def family(self) -> str | None:
+        """What the names of a family begin with; None for a single model."""
+        return self.name[:-1] if self.name.endswith(FAMILY) else None
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +73,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """LightGBM's threads per prediction. One: the worker has one core, and a batch shares it fairly."""
     compiled_trees: bool = True
     """Trees are computed by compiled code, where it says what LightGBM says; False: by LightGBM always."""
+    model_memory_bytes: int = 0
+    """Of each worker, for loaded models: those that were asked for last stay in memory. 0: all are loaded, always."""
     max_body_bytes: int = 1 << 20
     max_rows: int = 2000
     """Per request."""
@@ -110,23 +120,27 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
-    """The server of a deployment, of its segments too. Raises ValueError when the endpoint's address names no port."""
+    """The server of a deployment, of its segments too. Raises ValueError when the endpoint's address names no port, or
+    a pattern of served models no use case.
+    """
     address = urlsplit(settings.endpoint_url)
     if address.hostname is None or address.port is None:
         raise ValueError(f"MLOPS_ENDPOINT_URL must look like http://127.0.0.1:8757, not {settings.endpoint_url!r}")
     names = {use_case.name for use_case in use_cases}
     segments = [(name, column) for name, column in settings.segments if name in names]
+    known = with_segments(use_cases, segments)
     return ServerConfig(
         folder=str(settings.serving),
         online_store=settings.online_address,
         registry_uri=settings.registry_uri,
-        models=tuple(map(served, with_segments(use_cases, segments))),
+        models=(*map(served, known), *_families(settings.served_models, known)),
         traffic_log=without_password(settings.traffic_log),
         traffic_log_wait=settings.traffic_log_wait,
         registry_environment=settings.registry_environment,
         verify_key=str(settings.verify_key) if settings.verify_key else None,
         workers=settings.server_workers,
         compiled_trees=settings.compiled_trees,
+        model_memory_bytes=settings.model_memory_megabytes * 2**20,
         max_log_bytes=settings.traffic_log_megabytes * 2**20,
         predict_token_digest=_digest(settings.predict_token),
         admin_token_digest=_digest(settings.admin_token),
@@ -162,6 +176,13 @@ def served(use_case: UseCase) -> ServedModel:
         timezone=use_case.timezone,
         fallback_score=use_case.fallback_score,
     )
+
+
+def _families(patterns: Sequence[str], use_cases: Sequence[UseCase]) -> list[ServedModel]:
+    known = {use_case.name + FAMILY: use_case for use_case in use_cases}
+    if unknown := [pattern for pattern in patterns if pattern not in known]:
+        raise ValueError(f"MLOPS_SERVED_MODELS names {', '.join(unknown)}; there may be {', '.join(known)}")
+    return [msgspec.structs.replace(served(known[pattern]), name=pattern) for pattern in dict.fromkeys(patterns)]
 
 
 def read_config(path: Path) -> ServerConfig:

@@ -8,23 +8,27 @@ A request is answered by the state it was checked against: a swap between the tw
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlops_assets.adapters.online_reader import OnlineReader
 from mlops_assets.adapters.traffic_log import TrafficLog, TrafficLogError, TrafficRecord
-from mlops_assets.contracts import Arm, ArmStatus, ServerStatus
-from mlops_assets.serving.arms import ORDER, ModelState, now
+from mlops_assets.contracts import Arm, ServerStatus
+from mlops_assets.serving.arms import ModelState, now
 from mlops_assets.serving.batch import Batch, conflicts
 from mlops_assets.serving.columns import Table, rows_of
 from mlops_assets.serving.features import Transformation
 from mlops_assets.serving.metrics import Labels, Metrics
 from mlops_assets.serving.reasons import MOST_ROWS, reasons_of
-from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.refusal import NotLoaded, Refusal
 from mlops_assets.serving.requests import PATIENCE_HEADER, Answer, PredictRequest
 from mlops_assets.serving.scoring import BatchScores, on_path, record_of, score_rows
 from mlops_assets.serving.shadow import Shadow
+from mlops_assets.serving.statuses import gauges_of, problems_of, status_of
 from mlops_assets.serving.validation import DecisionRow, parse_envelope, parse_rows
+
+NAMED = 20
+"""Models that a message names."""
 
 
 class DataPlane:
@@ -39,14 +43,20 @@ class DataPlane:
         self.transformations = transformations
         self.max_rows = max_rows
         self._states: Mapping[str, ModelState] = {}
+        self._preparing = 0
+        self.used: Callable[[str], None] = lambda model: None
+        """Called with every model that somebody asks for."""
         self._notes: dict[str, str] = {}
         self.metrics = Metrics()
         self._shadow = Shadow(log, self.metrics)
         self.started_at = now()
 
-    def adopt(self, states: Mapping[str, ModelState]) -> None:
-        """From now on, new requests are answered by these states. What is in flight ends with the old ones."""
-        self._states = dict(states)
+    def adopt(self, states: Mapping[str, ModelState], preparing: int = 0) -> None:
+        """From now on, new requests are answered by these states. What is in flight ends with the old ones.
+
+        ``preparing``: models that will come and of which nothing is known here yet.
+        """
+        self._states, self._preparing = dict(states), preparing
 
     @property
     def states(self) -> Mapping[str, ModelState]:
@@ -79,12 +89,29 @@ class DataPlane:
         return PredictRequest(state, rows, arrived)
 
     def state_of(self, model: str) -> ModelState:
-        """Who answers for a model now. Raises Refusal: 404, or 503 before anything is known."""
+        """Who answers for a model now. Raises Refusal: 404, or 503 before anything is known; NotLoaded."""
+        state = self.known(model)
+        self.used(model)
+        if state.unloaded:
+            raise NotLoaded(model)
+        return state
+
+    def known(self, model: str) -> ModelState:
+        """The same, of a model that need not be loaded."""
+        if (state := self._states.get(model)) is not None:
+            return state
         if not self._states:
             raise Refusal(503, None, "the server does not know yet what to serve: try again in a moment")
-        if model not in self._states:
-            raise Refusal(404, "model", f"no such model; this server has {', '.join(sorted(self._states))}")
-        return self._states[model]
+        if self._preparing:
+            raise Refusal(503, "model", f"no such model yet; {self._preparing} are still being prepared")
+        raise Refusal(404, "model", f"no such model; this server has {self.names}")
+
+    @property
+    def names(self) -> str:
+        """Of the models, for people: the first ones where there are many."""
+        names = sorted(self._states)
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return ", ".join(names[:NAMED]) + more
 
     def predict(self, requests: Sequence[PredictRequest]) -> list[Answer | Refusal]:
         """Answer a batch: every answer returned is durably logged.
@@ -202,28 +229,17 @@ class DataPlane:
         notes = tuple(self._notes.values())
         if state is None:
             return ServerStatus(model=model, ready=False, arms=(), problems=(*notes, "nothing is known of this model"))
-        behind = self._shadow.waiting(model)
-        arms = tuple(
-            ArmStatus(
-                arm=str(arm),
-                version=state.arms[arm].version,
-                digest=state.arms[arm].bundle.digest,
-                basis_points=state.basis_points(arm),
-                loaded_at=state.arms[arm].bundle.loaded_at,
-                computed_by=state.arms[arm].bundle.computed_by,
-            )
-            for arm in ORDER
-            if arm in state.arms
-        )
-        told = (*state.problems, *notes)
-        return ServerStatus(model=model, ready=state.ready, arms=arms, problems=told, shadow_rows_waiting=behind)
+        return status_of(state, notes, self._shadow.waiting(model))
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every model gets the answer it should, and every problem there is, also while it does."""
         reports = [self.status(model) for model in self._states]
-        problems = {f"{r.model}: {p}": None for r in reports for p in r.problems if p not in self._notes.values()}
+        problems = problems_of(reports, self._notes.values())
         waiting = [] if reports else ["the server does not know yet what to serve"]
-        return bool(reports) and all(r.ready for r in reports), [*waiting, *problems, *self._notes.values()]
+        if self._preparing:
+            waiting = [f"{self._preparing} models are still being prepared"]
+        ready = bool(reports) and not self._preparing and all(r.ready for r in reports)
+        return ready, [*waiting, *problems, *self._notes.values()]
 
     def metadata(self) -> dict[str, Any]:
         """Everything the server tells about itself; ``models`` holds one ServerStatus each."""
@@ -235,18 +251,7 @@ class DataPlane:
 
     def render_metrics(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
         """The counters, and who holds which arm, in Prometheus' text format."""
-        now_held: dict[tuple[str, Labels], float] = dict(gauges)
-        for name, state in self._states.items():
-            report = self.status(name)
-            for known in state.refused:
-                labels = {"model": name, "arm": known.arm, "version": str(known.version), "why": known.why}
-                now_held["mlops_refused_version", tuple(labels.items())] = 1
-            now_held["mlops_problems", (("model", name),)] = len(report.problems)
-            now_held["mlops_shadow_rows_waiting", (("model", name),)] = report.shadow_rows_waiting
-            for arm in report.arms:
-                labels = {"model": name, "arm": arm.arm, "version": str(arm.version), "digest": arm.digest}
-                now_held["mlops_arm_info", tuple(labels.items())] = arm.basis_points
-        return self.metrics.render(now_held)
+        return self.metrics.render({**gauges, **gauges_of(self._states, self.status)})
 
 
 def _require_answers(state: ModelState) -> None:

@@ -45,6 +45,8 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     """What should serve, of every model."""
 
     models: tuple[DesiredModel, ...] = ()
+    preparing: int = 0
+    """Models that are registered and not among them yet: their bundles are still being fetched."""
 
     def model(self, name: str) -> DesiredModel | None:
         """The entry of that model, or None."""

@@ -7,9 +7,11 @@ Does not: which paths there are (``serving.routes``), connections and bodies (``
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,9 +19,10 @@ from mlops_assets.serving import invocations, open_inference
 from mlops_assets.serving.batching import Batcher, Done
 from mlops_assets.serving.columns import kinds_of
 from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.demand import Demand
 from mlops_assets.serving.messages import Asked, Reply
 from mlops_assets.serving.openapi import document
-from mlops_assets.serving.refusal import Refusal
+from mlops_assets.serving.refusal import NotLoaded, Refusal
 from mlops_assets.serving.requests import LONGEST_NUMBER, PATIENCE_HEADER, Answer, PredictRequest
 from mlops_assets.serving.routes import JSON, PLAIN, TEXT, Routes, live
 
@@ -27,6 +30,8 @@ BYTES = b"application/octet-stream"
 HEADER_LENGTH = b"inference-header-content-length"
 LONGEST_PATIENCE_MS = 600_000
 _PATIENCE = PATIENCE_HEADER.encode()
+LATE = "the time that the request allows for its answer passed before its model was loaded: try again, or allow more"
+T = TypeVar("T")
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -39,35 +44,67 @@ class Pending(NamedTuple):
     submit: Callable[[PredictRequest, Done], None]
 
 
+class Waits(NamedTuple):
+    """What is asked anew when something has happened."""
+
+    wait: Callable[[Callable[[Refusal | None], None]], None]
+    """Called with what to call once: with nothing, or with why it is in vain."""
+
+
 class Endpoints:
     """Every path of the server."""
 
     def __init__(
-        self, plane: DataPlane, batcher: Batcher, nudge: Callable[[], None], versions: Mapping[str, str] | None = None
+        self,
+        plane: DataPlane,
+        batcher: Batcher,
+        nudge: Callable[[], None],
+        versions: Mapping[str, str] | None = None,
+        demand: Demand | None = None,
     ) -> None:
-        """``nudge`` makes the server look for changes at once; ``versions`` are those of mlops_assets and mlflow."""
-        self._plane, self.batcher, self._nudge = plane, batcher, nudge
+        """``nudge`` makes the server look for changes at once; ``versions`` are those of mlops_assets and mlflow.
+
+        Requests for a model that is not in memory wait in ``demand``; None: they are refused.
+        """
+        self._plane, self.batcher, self._nudge, self._demand = plane, batcher, nudge, demand
         self._starts = invocations.Starts()
         self._versions = {"mlops_assets": "", "mlflow": "", **(versions or {})}
         self._routes = Routes(
             {
-                "predict": self._predict,
+                "predict": self._once_loaded(self._predict),
                 "live": live,
                 "ready": self._ready,
                 "metadata": self._metadata,
                 "metrics": self._metrics,
                 "openapi": self._openapi,
                 "nudge": self._nudged,
-                "invocations": self._invocations,
+                "invocations": self._once_loaded(self._invocations),
                 "ping": self._ping,
                 "version": self._version,
                 "v2_server": self._v2_server,
-                "v2_model": self._v2_model,
+                "v2_model": self._once_loaded(self._v2_model),
                 "v2_ready": self._v2_ready,
-                "v2_infer": self._v2_infer,
+                "v2_infer": self._once_loaded(self._v2_infer),
             }
         )
         self.at, self.paths = self._routes.at, self._routes.paths
+
+    def _once_loaded(self, handle: Callable[[Asked], T]) -> Callable[[Asked], T | Waits]:
+        """The same, but what is asked of a model that is not in memory waits for it."""
+
+        def answer(asked: Asked) -> T | Waits:
+            try:
+                return handle(asked)
+            except NotLoaded as absent:
+                if self._demand is None:
+                    raise
+                seconds, late = self._demand.patience_s, Refusal(503, "model", f"{absent}: loading takes too long")
+                if (told := asked.header(_PATIENCE)) is not None and (patience := _patience(told)) < seconds:
+                    seconds, late = patience, Refusal(504, PATIENCE_HEADER, LATE)
+                waited = time.perf_counter() - asked.arrived if asked.arrived else 0.0
+                return Waits(partial(self._demand.wait, absent.model, seconds - waited, late))
+
+        return answer
 
     def _predict(self, asked: Asked) -> Pending:
         self.batcher.admit()
@@ -85,7 +122,8 @@ class Endpoints:
         return Reply(200, JSON, json.dumps(msgspec.to_builtins(self._plane.metadata()), indent=1).encode())
 
     def _metrics(self, asked: Asked) -> Reply:
-        return Reply(200, TEXT, self._plane.render_metrics(self.batcher.gauges()).encode())
+        waiting = self._demand.gauges() if self._demand else {}
+        return Reply(200, TEXT, self._plane.render_metrics({**self.batcher.gauges(), **waiting}).encode())
 
     def _openapi(self, asked: Asked) -> Reply:
         return Reply(
@@ -111,7 +149,7 @@ class Endpoints:
             raise Refusal(422, "query", "the one parameter of /invocations is model: send ?model=<name> or nothing")
         known = sorted(self._plane.states)
         if not model and len(known) > 1:
-            raise Refusal(422, "query", f"this server has {', '.join(known)}: say which with ?model=<name>")
+            raise Refusal(422, "query", f"this server has {self._plane.names}: say which with ?model=<name>")
         return model.decode() or "".join(known)
 
     def _ping(self, asked: Asked) -> Reply:
@@ -130,8 +168,8 @@ class Endpoints:
         return Reply(200, JSON, _ENCODE(open_inference.model_metadata(state)))
 
     def _v2_ready(self, asked: Asked) -> Reply:
-        state = self._plane.state_of(asked.model)
-        _require_version(asked, [str(holding.version) for holding in state.arms.values()])
+        state = self._plane.known(asked.model)
+        _require_version(asked, [str(held.version) for held in (state.arms or state.unloaded).values()])
         return Reply(200 if state.ready else 503, JSON, _ENCODE({"name": asked.model, "ready": state.ready}))
 
     def _v2_infer(self, asked: Asked) -> Pending:
@@ -152,7 +190,8 @@ class Endpoints:
 
     def _pending(self, asked: Asked, request: PredictRequest, form: Callable[[Answer], Reply]) -> Pending:
         if (told := asked.header(_PATIENCE)) is not None:
-            request = replace(request, patience_s=_patience(told))
+            # It counts from the arrival, also of what has waited for its model.
+            request = replace(request, patience_s=_patience(told), arrived=asked.arrived or request.arrived)
         if asked.seed:
             request = request.under(asked.seed, again=asked.again, arrived=asked.arrived)
         return Pending(request, form, self.batcher.submit)

@@ -8,6 +8,7 @@ instead, for the version it would keep may be one that was refused since. Either
 is tried again until it works or something else is desired.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -17,9 +18,20 @@ from pathlib import Path
 import msgspec
 
 from mlops_assets.contracts import Arm
-from mlops_assets.serving.arms import ORDER, BundleRefused, Holding, LoadedBundle, ModelState, load_bundle
+from mlops_assets.serving.arms import (
+    ORDER,
+    BundleRefused,
+    Holding,
+    LoadedBundle,
+    ModelState,
+    files_of,
+    load_bundle,
+    memory_of,
+)
 from mlops_assets.serving.data_plane import DataPlane
 from mlops_assets.serving.desired import DesiredArm, DesiredModel, DesiredState, read_desired
+from mlops_assets.serving.residents import Residents, champion_named
+from mlops_assets.serving.room import Room
 
 LOG = logging.getLogger(__name__)
 RETRY_S = 1.0
@@ -39,8 +51,12 @@ class Follower:
         threads: int = 1,
         compiled: bool = True,
         retry_s: float = RETRY_S,
+        room: Room | None = None,
     ) -> None:
-        """``bundles`` holds one folder per digest; ``retry_s`` lies between two attempts to load what failed."""
+        """``bundles`` holds one folder per digest; ``retry_s`` lies between two attempts to load what failed.
+
+        With ``room`` models are loaded as ``serving.residents`` says; without, all of them, at once.
+        """
         self._plane = plane
         self._desired = desired
         self._bundles = bundles
@@ -49,6 +65,7 @@ class Follower:
         self._applied: DesiredState | None = None
         self._stamp: tuple[int, int] | None = None
         self._failed_at: float | None = None
+        self.residents = Residents(plane, room, self._state, self._memory) if room else None
 
     def look(self) -> None:
         """See whether something else is desired, or something failed a while ago, and act on it."""
@@ -69,22 +86,27 @@ class Follower:
 
     def apply(self, desired: DesiredState) -> None:
         """Make the data plane serve a desired state as far as it can be loaded."""
-        self._failed_at = None
+        self._failed_at, self._applied = None, desired
+        if self.residents is not None:
+            self.residents.follow(desired)
+            return
         states = {entry.facts.name: self._state(entry) for entry in desired.models}
-        self._plane.adopt(states)
-        self._applied = desired
+        self._plane.adopt(states, desired.preparing)
 
     def watch(self, stop: threading.Event, wake: threading.Event, every_s: float) -> None:
         """Look until ``stop`` is set: every ``every_s`` seconds, and at once when ``wake`` is set."""
         while not stop.is_set():
+            worked = False
             try:
                 self.look()
                 self._notice_silence()
+                worked = self.residents is not None and self.residents.work()
             except Exception as error:
                 LOG.exception("following the desired state failed")
                 self._plane.note("desired state", f"{type(error).__name__}: {error}")
-            wake.wait(every_s)
-            wake.clear()
+            if not worked:
+                wake.wait(every_s)
+                wake.clear()
 
     def _read_stamp(self) -> tuple[int, int] | None:
         try:
@@ -109,14 +131,14 @@ class Follower:
             try:
                 arms[arm] = self._hold(entry, wanted, loaded, arms)
             except BundleRefused as error:
-                self._failed_at = time.monotonic()
+                self._failed_at = self._failed_at or time.monotonic()
                 problems.append(f"{arm} version {wanted.version} is not loaded: {error}")
                 self._plane.metrics.count("mlops_load_failures_total", model=entry.facts.name)
                 if arm is Arm.CHAMPION and before and arm in before.arms:
                     arms[arm] = before.arms[arm]
         self._count_swaps(entry.facts.name, before, arms)
         told = (*entry.problems, *problems)
-        named = Arm.CHAMPION in entry.arms or any(known.arm == Arm.CHAMPION for known in entry.refused)
+        named = champion_named(entry)
         state = ModelState(entry.facts, arms, entry.canary_basis_points, told, entry.refused, named)
         state.warm_up()
         return state
@@ -141,10 +163,17 @@ class Follower:
                 raise BundleRefused("it asks callers for other fields than the version before it in the arms")
         return Holding(wanted.version, bundle)
 
+    def _memory(self, entry: DesiredModel) -> int:
+        """Bytes that a model's versions will take; of those whose files are not there, nothing."""
+        total = 0
+        for digest in {wanted.digest for wanted in entry.arms.values()}:
+            with contextlib.suppress(OSError):
+                total += memory_of(sum(file.stat().st_size for file in files_of(self._bundles / digest)))
+        return total
+
     def _count_swaps(self, model: str, before: ModelState | None, arms: Mapping[Arm, Holding]) -> None:
         for arm, holding in arms.items():
-            old = before.arms.get(arm) if before else None
-            if old is None or old.bundle.digest != holding.bundle.digest:
+            if before is None or before.digests.get(arm) != holding.bundle.digest:
                 LOG.info("%s %s is now version %d (%s)", model, arm, holding.version, holding.bundle.digest[:12])
                 self._plane.metrics.count("mlops_swaps_total", model=model, arm=arm)
 

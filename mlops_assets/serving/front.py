@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from mlops_assets.serving.affinity import SLACK
 from mlops_assets.serving.app import App, Later
 from mlops_assets.serving.arms import now
 from mlops_assets.serving.configuration import ServerConfig, read_config
@@ -101,7 +102,8 @@ class FrontEndpoints:
 async def _serve(config: ServerConfig, listening: socket.socket, meeting: socket.socket, alive: int | None) -> None:
     """Until SIGTERM or SIGINT."""
     loop, metrics = asyncio.get_running_loop(), Metrics()
-    pool = Pool(metrics, config.answer_timeout_s, config.stuck_batch_s)
+    slack = SLACK if config.model_memory_bytes else 0
+    pool = Pool(metrics, config.answer_timeout_s, config.stuck_batch_s, slack)
     guard = Guard(config.predict_token_digest, config.admin_token_digest)
     app = App(FrontEndpoints(pool, metrics, config.workers, config.nudge.touch), metrics, guard)
     workers = await loop.create_unix_server(lambda: Link(pool), sock=meeting)

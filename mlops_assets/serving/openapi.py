@@ -12,6 +12,8 @@ from mlops_assets.serving.arms import ModelState
 from mlops_assets.serving.open_inference import NUMBERS, OUTPUTS
 from mlops_assets.serving.validation import LONGEST_TEXT
 
+MOST_DESCRIBED = 50
+"""Models with rows of their own in the document: of more, and of those not in memory, only the outside is told."""
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 INSTANT: Schema = {"type": "string", "format": "date-time", "description": "With its zone; 1970 to 2199."}
@@ -49,12 +51,17 @@ REFUSALS = {
 def document(states: Mapping[str, ModelState], max_rows: int, version: str) -> Schema:
     """The OpenAPI document of a server that holds these models."""
     names = sorted(states)
+    described = [name for name in names if not states[name].unloaded][:MOST_DESCRIBED]
     components: Schema = {}
     bodies = []
-    for name in names:
+    for name in described:
         _, used = msgspec.json.schema_components([states[name].form.row], ref_template="#/components/schemas/{name}")
         components[f"{name}_Row"] = used["Row"]
-        bodies += _predict_bodies(name, f"#/components/schemas/{name}_Row", max_rows)
+        bodies += _predict_bodies({"const": name}, {"$ref": f"#/components/schemas/{name}_Row"}, max_rows)
+    if len(described) < len(names):
+        bodies += _predict_bodies(TEXT, {"type": "object"}, max_rows)
+    if len(names) > MOST_DESCRIBED:
+        names = []
     return {
         "openapi": "3.1.0",
         "info": {"title": "mlops_assets model server", "version": version or "0"},
@@ -79,11 +86,11 @@ def document(states: Mapping[str, ModelState], max_rows: int, version: str) -> S
     }
 
 
-def _predict_bodies(name: str, row: str, max_rows: int) -> list[Schema]:
+def _predict_bodies(model: Schema, row: Schema, max_rows: int) -> list[Schema]:
     """Two forms: the event time in every row, or once for all of them."""
     rows: Schema = {"type": "array", "minItems": 1, "maxItems": max_rows}
-    timed: Schema = {"allOf": [{"$ref": row}], "required": ["event_time"]}
-    properties = {"model": {"const": name}}
+    timed: Schema = {"allOf": [row], "required": ["event_time"]}
+    properties = {"model": model}
     return [
         {
             "type": "object",
@@ -95,7 +102,7 @@ def _predict_bodies(name: str, row: str, max_rows: int) -> list[Schema]:
             "type": "object",
             "required": ["model", "rows", "event_time"],
             "additionalProperties": False,
-            "properties": {**properties, "event_time": INSTANT, "rows": {**rows, "items": {"$ref": row}}},
+            "properties": {**properties, "event_time": INSTANT, "rows": {**rows, "items": row}},
         },
     ]
 
@@ -196,7 +203,7 @@ def _get(summary: str, answer: Schema, names: list[str] | None = None, other: in
         responses[str(other)] = _response("It is not so now.", {})
     if names is None:
         return {"summary": summary, "responses": responses}
-    responses["404"] = _response(REFUSALS[404], LINE_ERROR)
+    responses |= {"404": _response(REFUSALS[404], LINE_ERROR), "503": _response(REFUSALS[503], {})}
     return {"summary": summary, "parameters": [_model(names)], "responses": responses}
 
 

@@ -121,9 +121,13 @@ class Link(Framed):
 class Pool:
     """All workers of a server. All of it belongs to the event loop's thread."""
 
-    def __init__(self, metrics: Metrics, limit_s: float = 30.0, stuck_s: float = 120.0) -> None:
-        """A request is answered or refused within ``limit_s``. No batch takes longer than ``stuck_s``."""
+    def __init__(self, metrics: Metrics, limit_s: float = 30.0, stuck_s: float = 120.0, slack: int = 0) -> None:
+        """A request is answered or refused within ``limit_s``. No batch takes longer than ``stuck_s``.
+
+        ``slack`` is that of ``first_with_room``.
+        """
         self._metrics = metrics
+        self._slack = slack
         self._limit_s, self._stuck_s = limit_s, stuck_s
         self.links: dict[int, Link] = {}
         """Place -> its worker."""
@@ -227,7 +231,7 @@ class Pool:
         if not self._open:
             self._held.append(sent)
             return
-        self._send_to(self.links[first_with_room(sent.model, self._open)], sent)
+        self._send_to(self.links[first_with_room(sent.model, self._open, self._slack)], sent)
 
     def _send_suspects(self) -> None:
         """To each worker one at a time: if it dies too, it is known of what."""

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from mlops_assets.adapters.endpoint import CANARY_SHARE_TAG
-from mlops_assets.adapters.registry import Registry
+from mlops_assets.adapters.registry import RegisteredModel, Registry
 from mlops_assets.adapters.signatures import Signatures
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import bundle_digest
@@ -39,14 +39,19 @@ from mlops_assets.serving.desired import (
     sync_folder,
     write_desired,
 )
+from mlops_assets.serving.families import ask, members
 from mlops_assets.serving.parent import end_with_parent
-from mlops_assets.serving.trial import try_bundle
+from mlops_assets.serving.trial import Trials
 
 LOG = logging.getLogger(__name__)
 NUDGE_CHECK_S = 0.05
 LONGEST_WAIT_S = 30.0
 """Between two attempts to prepare a version that could not be prepared; starts at one second and doubles."""
 LONGEST_PROBLEM = 400
+REST, LONGEST_REST_S = 4.0, 5.0
+"""A look at a thousand models takes half a second: after such, a pause of so many times that, and no longer."""
+PROGRESS_S = 1.0
+"""In a look that takes longer, what is prepared already is written down now and again."""
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -75,14 +80,17 @@ class Reconciler:
         models: Sequence[ServedModel],
         desired: Path,
         bundles: Path,
-        trial: Callable[[Path, str, str], None] = try_bundle,
+        trial: Callable[[Path, str, str], None] | None = None,
+        progress_s: float = PROGRESS_S,
     ) -> None:
-        """``trial(folder, digest, model)`` raises BundleRefused for a bundle that does not load."""
+        """``trial(folder, digest, model)`` raises BundleRefused for a bundle that does not load; None: in a child."""
         self._registry = registry
         self._models = models
         self._desired = desired
         self._bundles = bundles
-        self._trial = trial
+        self._trials = Trials()
+        self._trial = trial or self._trials
+        self._progress_s = progress_s
         self._state = _last_state(desired)
         self._digests = {
             (entry.facts.name, arm.version): arm.digest
@@ -98,23 +106,40 @@ class Reconciler:
         """Ask the registry once and write down what should serve. ``nudged``: try again now what failed before."""
         if nudged:
             self._waiting.clear()
-        before = self._state or DesiredState()
-        state = DesiredState(models=tuple(self._model(facts, before.model(facts.name)) for facts in self._models))
+        before = {entry.facts.name: entry for entry in self._state.models} if self._state else {}
+        models: dict[str, DesiredModel] = {}
+        try:
+            told = ask(self._registry, self._models)
+        except Exception as error:
+            problem = _problem("the registry cannot be asked", error)
+            for facts in members(self._models, before):
+                kept = before.get(facts.name) or DesiredModel(facts=facts)
+                models[facts.name] = msgspec.structs.replace(kept, facts=facts, problems=(problem,))
+        else:
+            served = members(self._models, told)
+            write_at = time.monotonic() + self._progress_s
+            for facts in served:
+                known = told.get(facts.name) or RegisteredModel(name=facts.name)
+                kept = before.get(facts.name) or DesiredModel(facts=facts)
+                models[facts.name] = self._model(facts, known, kept)
+                if time.monotonic() >= write_at:
+                    there = {**before, **models}
+                    self._write(DesiredState(models=tuple(there.values()), preparing=len(served) - len(there)))
+                    write_at = time.monotonic() + self._progress_s
+        state = self._write(DesiredState(models=tuple(models.values())))
+        self._vouched &= {(m.facts.name, arm.version) for m in state.models for arm in m.arms.values()}
+        self._trials.rest()
+        return state
+
+    def _write(self, state: DesiredState) -> DesiredState:
         if state != self._state or not self._desired.exists():
             write_desired(self._desired, state)
         else:
             self._desired.touch()
         self._state = state
-        self._vouched &= {(m.facts.name, arm.version) for m in state.models for arm in m.arms.values()}
         return state
 
-    def _model(self, facts: ServedModel, before: DesiredModel | None) -> DesiredModel:
-        kept = before or DesiredModel(facts=facts)
-        try:
-            told = self._registry.model(facts.name)
-        except Exception as error:
-            problem = _problem("the registry cannot be asked", error)
-            return msgspec.structs.replace(kept, facts=facts, problems=(problem,))
+    def _model(self, facts: ServedModel, told: RegisteredModel, kept: DesiredModel) -> DesiredModel:
         arms: dict[str, DesiredArm] = {}
         problems, refused = [], []
         for arm in Arm:
@@ -232,14 +257,16 @@ def _problem(what: str, error: Exception) -> str:
 
 
 def watch(reconciler: Reconciler, config: ServerConfig) -> None:
-    """Look for ever: every ``registry_poll_s`` seconds, and at once when the nudge file is touched."""
+    """Look for ever: ``registry_poll_s`` after a look, later after a long one; at once when the nudge file changes."""
     nudged_at, nudged = _stamp(config.nudge), False
     while True:
+        began = time.monotonic()
         try:
             reconciler.look(nudged=nudged)
         except OSError as error:
             LOG.error("the desired state cannot be written: %s", error)
-        deadline = time.monotonic() + config.registry_poll_s
+        rest_s = min(REST * (time.monotonic() - began), LONGEST_REST_S)
+        deadline = time.monotonic() + max(config.registry_poll_s, rest_s)
         nudged = False
         while time.monotonic() < deadline and not nudged:
             time.sleep(NUDGE_CHECK_S)

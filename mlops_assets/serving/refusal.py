@@ -1,6 +1,6 @@
 """The one way in which the server says no.
 
-Here: ``Refusal``. Belongs here: its shape. Does not: deciding when to refuse.
+Here: ``Refusal``, and ``NotLoaded``. Belongs here: its shape. Does not: deciding when to refuse.
 """
 
 from typing import Any
@@ -25,3 +25,12 @@ class Refusal(Exception):
     def body(self) -> dict[str, Any]:
         """What the caller gets, as JSON."""
         return {"error": {"field": self.field, "message": self.message}}
+
+
+class NotLoaded(Refusal):
+    """A model is known and not in memory: what was asked can be answered once it is."""
+
+    def __init__(self, model: str) -> None:
+        """``model`` is its name."""
+        super().__init__(503, "model", f"{model} is not loaded: try again in a moment")
+        self.model = model

@@ -14,8 +14,18 @@ from dataclasses import replace
 from mlops_assets.contracts import ServerStatus
 from mlops_assets.serving.gathering import Told
 from mlops_assets.serving.metrics import shown
+from mlops_assets.serving.statuses import problems_of
 
-SUMMED_GAUGES = frozenset(("mlops_in_flight_requests", "mlops_queued_rows", "mlops_shadow_rows_waiting"))
+SUMMED_GAUGES = frozenset(
+    (
+        "mlops_in_flight_requests",
+        "mlops_queued_rows",
+        "mlops_shadow_rows_waiting",
+        "mlops_models_loaded",
+        "mlops_model_memory_bytes",
+        "mlops_requests_waiting_for_models",
+    )
+)
 SHOWN_OF_DIGEST = 12
 
 
@@ -28,14 +38,14 @@ class Union:
         self.problems = self._missing(told, expected)
         """Of the server as a whole."""
         self.problems += dict.fromkeys(note for report in self._reports.values() for note in report.notes)
+        self._told = {place: {s.model: s for s in report.statuses} for place, report in self._reports.items()}
         self.statuses = [self._status(model) for model in sorted(self._models())]
         """One for each model."""
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every model gets the answer it should, from every worker the same; and every problem there is."""
         ready = bool(self.statuses) and all(status.ready for status in self.statuses)
-        known = {f"{s.model}: {p}": None for s in self.statuses for p in s.problems if p not in self.problems}
-        return ready, [*known, *self.problems]
+        return ready, [*problems_of(self.statuses, self.problems), *self.problems]
 
     def _missing(self, told: Told, expected: int) -> list[str]:
         problems = []
@@ -50,20 +60,21 @@ class Union:
         return problems
 
     def _models(self) -> set[str]:
-        return {status.model for report in self._reports.values() for status in report.statuses}
+        return {model for told in self._told.values() for model in told}
 
     def _status(self, model: str) -> ServerStatus:
         mine: dict[int, ServerStatus] = {}
-        for place, report in self._reports.items():
+        for place in self._reports:
             unknown = ServerStatus(model=model, ready=False, arms=(), problems=("nothing is known of this model",))
-            mine[place] = next((status for status in report.statuses if status.model == model), unknown)
+            mine[place] = self._told[place].get(model, unknown)
         oldest = min(mine, key=lambda place: self._reports[place].since.get(model, 0.0))
         problems = dict.fromkeys(problem for status in mine.values() for problem in status.problems)
         differing = _differences(mine)
         agree, ready = not differing, any(status.ready for status in mine.values())
         told = tuple(dict.fromkeys((*problems, *differing, *self.problems)))
         behind = sum(status.shadow_rows_waiting for status in mine.values())
-        return replace(mine[oldest], ready=ready and agree, problems=told, shadow_rows_waiting=behind)
+        shown = next((status for status in mine.values() if agree and status.loaded), mine[oldest])
+        return replace(shown, ready=ready and agree, problems=told, shadow_rows_waiting=behind)
 
 
 def held(status: ServerStatus) -> tuple[tuple[str, int, str, int], ...]:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
 
@@ -24,11 +25,13 @@ from mlops_assets.adapters.online_reader import open_online_reader
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.adapters.traffic_log import TrafficLogError, open_traffic_log
 from mlops_assets.ml.on_demand import TRANSFORMATIONS
+from mlops_assets.serving.affinity import order
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.behind import Reporter, serve_front
 from mlops_assets.serving.configuration import ServerConfig, read_config
 from mlops_assets.serving.data_plane import DataPlane
+from mlops_assets.serving.demand import Demand
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.follower import Follower, follow_in_background
 from mlops_assets.serving.frames import BEHIND
@@ -36,10 +39,11 @@ from mlops_assets.serving.guard import Guard
 from mlops_assets.serving.listening import DRAIN_S, end_of_process, serve_http
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.parent import end_with_parent
+from mlops_assets.serving.room import Room
 
 
-def run(config: ServerConfig, serve: "Serve") -> None:
-    """Serve until SIGTERM or SIGINT, finish what is in flight, and return."""
+def run(config: ServerConfig, serve: "Serve", place: int = 0) -> None:
+    """Serve until SIGTERM or SIGINT, finish what is in flight, and return. ``place`` is this worker's among several."""
     address = config.traffic_address(Settings.from_environment())
     log = open_traffic_log(address, config.max_log_bytes, wait=config.traffic_log_wait)
     online = open_online_reader(config.online_store, config.feast_project)
@@ -50,10 +54,21 @@ def run(config: ServerConfig, serve: "Serve") -> None:
         # Every answer opens it anew: a database that is down for now is no reason to load the models again.
         plane.note("traffic log", str(error))
     batcher = Batcher(plane.predict, config.max_batch_rows, config.max_queued_rows, work=plane.work)
-    follower = Follower(plane, config.desired, config.bundles, threads=config.threads, compiled=config.compiled_trees)
+    room = Room(config.model_memory_bytes, _favourite(config.workers, place)) if config.model_memory_bytes else None
+    how = {"threads": config.threads, "compiled": config.compiled_trees}
+    follower = Follower(plane, config.desired, config.bundles, **how, room=room)
+    demand = None
+    if (residents := follower.residents) is not None:
+
+        def want(model: str) -> None:
+            residents.want(model)
+            wake()
+
+        demand = Demand(want)
+        residents.settled = demand.settled
     wake, end = follow_in_background(follower, config.file_poll_s)
     _collect_less()
-    uvloop.run(serve(config, plane, batcher, wake))
+    uvloop.run(serve(Parts(config, plane, batcher, wake, demand)))
     end()
     batcher.stop()
     log.close()
@@ -67,19 +82,43 @@ def _collect_less() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-Serve = Callable[[ServerConfig, DataPlane, Batcher, Callable[[], None]], Coroutine[None, None, None]]
+class Parts(NamedTuple):
+    """What a worker answers with."""
+
+    config: ServerConfig
+    plane: DataPlane
+    batcher: Batcher
+    wake: Callable[[], None]
+    """Has the desired state looked at, now."""
+    demand: Demand | None
+    """None: every model is in memory."""
+
+    def endpoints(self, nudge: Callable[[], None]) -> Endpoints:
+        """Every path."""
+        return Endpoints(self.plane, self.batcher, nudge, _versions(), self.demand)
+
+
+Serve = Callable[[Parts], Coroutine[None, None, None]]
+
+
+def _favourite(workers: int, place: int) -> Callable[[str], bool]:
+    """Of which models a worker is asked first."""
+    places = tuple(range(workers))
+    return lambda model: order(model.encode(), places)[0] == place
 
 
 def listen(listening: socket.socket, alive: int | None) -> Serve:
     """Speak HTTP on a listening socket."""
 
-    async def serve(config: ServerConfig, plane: DataPlane, batcher: Batcher, wake: Callable[[], None]) -> None:
+    async def serve(parts: Parts) -> None:
+        config, batcher = parts.config, parts.batcher
+
         def nudge() -> None:
             config.nudge.touch()
-            wake()
+            parts.wake()
 
         guard = Guard(config.predict_token_digest, config.admin_token_digest)
-        app = App(Endpoints(plane, batcher, nudge, _versions()), plane.metrics, guard)
+        app = App(parts.endpoints(nudge), parts.plane.metrics, guard)
         await serve_http(app, config, listening, end_of_process(), alive, lambda: batcher.busy_s < config.stuck_batch_s)
 
     return serve
@@ -88,9 +127,9 @@ def listen(listening: socket.socket, alive: int | None) -> Serve:
 def stand_behind(place: int) -> Serve:
     """Answer what the front hands over. It has let the callers in, and counts what they ask."""
 
-    async def serve(config: ServerConfig, plane: DataPlane, batcher: Batcher, wake: Callable[[], None]) -> None:
-        app = App(Endpoints(plane, batcher, wake, _versions()), Metrics())
-        await serve_front(app, Reporter(plane, batcher), wake, config.home, place, DRAIN_S)
+    async def serve(parts: Parts) -> None:
+        app, reporter = App(parts.endpoints(parts.wake), Metrics()), Reporter(parts.plane, parts.batcher, parts.demand)
+        await serve_front(app, reporter, parts.wake, parts.config.home, place, DRAIN_S)
 
     return serve
 
@@ -110,10 +149,9 @@ def main(arguments: list[str]) -> int:
     end_with_parent()
     file, how, *more = arguments
     if how == BEHIND:
-        serve = stand_behind(int(more[0]))
+        run(read_config(Path(file)), stand_behind(int(more[0])), int(more[0]))
     else:
-        serve = listen(socket.socket(fileno=int(how)), int(more[0]) if more else None)
-    run(read_config(Path(file)), serve)
+        run(read_config(Path(file)), listen(socket.socket(fileno=int(how)), int(more[0]) if more else None))
     return 0
 
 

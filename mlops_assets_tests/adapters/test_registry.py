@@ -119,6 +119,20 @@ def test_every_registered_model_is_named(house: House) -> None:
     assert house.registry.models() == sorted(house.registry.models())
 
 
+def test_many_models_are_told_of_at_once_with_what_each_tells_alone(house: House) -> None:
+    house.register()
+    house.register()
+    house.registry.set_alias(house.name, "champion", 2)
+    house.registry.set_model_tag(house.name, "canary_basis_points", "2000")
+    found = house.registry.models_at_once(house.name[:-1])
+    assert found[house.name] == house.registry.model(house.name)
+    assert found[house.name].aliases == {"champion": 2}
+    assert house.registry.models_at_once()[house.name] == found[house.name]
+    assert house.registry.models_at_once(house.name + "x") == {}
+    assert house.registry.models_at_once("%") == {}
+    assert house.registry.models_at_once("'") == {}
+
+
 def test_registering_the_same_digest_with_the_same_run_again_gives_the_same_version(house: House) -> None:
     run_id = house.start_run()
     assert house.register(run_id=run_id) == house.register(run_id=run_id)

@@ -37,9 +37,8 @@ class Server:
             folder=str(folder),
             online_store=str(folder / "online.db"),
             registry_uri=f"http://127.0.0.1:{free_port()}",
-            models=(FACTS,),
             port=free_port(),
-            **changes,
+            **{"models": (FACTS,), **changes},
         )
         self.endpoint = HttpEndpoint(f"http://127.0.0.1:{self.config.port}")
         self.process: subprocess.Popen[bytes] | None = None

@@ -16,6 +16,7 @@ import uvloop
 from mlops_assets.serving.app import App
 from mlops_assets.serving.batching import Batcher
 from mlops_assets.serving.connection import Limits
+from mlops_assets.serving.demand import Demand
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.guard import Guard
 from mlops_assets.serving.http import HttpServer
@@ -51,12 +52,19 @@ def listening(application: Application, limits: Limits = LIMITS) -> Iterator[tup
 class Web:
     """Speaks HTTP to an application that answers by a rig's data plane. Serves while it is asked, and no longer."""
 
-    def __init__(self, rig, batcher: Batcher | None = None, guard: Guard | None = None, limits=LIMITS) -> None:
+    def __init__(
+        self,
+        rig,
+        batcher: Batcher | None = None,
+        guard: Guard | None = None,
+        limits: Limits = LIMITS,
+        demand: Demand | None = None,
+    ) -> None:
         self.nudges = 0
         self.batcher = batcher or Batcher(rig.plane.predict)
         self.limits = limits
         versions = {"mlops_assets": "1.2", "mlflow": "3.4"}
-        self.app = App(Endpoints(rig.plane, self.batcher, self._nudged, versions), rig.plane.metrics, guard)
+        self.app = App(Endpoints(rig.plane, self.batcher, self._nudged, versions, demand), rig.plane.metrics, guard)
 
     def _nudged(self) -> None:
         self.nudges += 1
