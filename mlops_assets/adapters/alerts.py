@@ -1,14 +1,15 @@
-"""Telling people: one alert per key, however often the cause is seen.
+"""What people are to be told: one alert per key, however often the cause is seen, and one word when it is over.
 
-Here: the ``Alerts`` interface, the twin in memory and the one that writes JSON lines to a file.
-Belongs here: channels. Does not: deciding that something is worth an alert (``ml.policy``, ``automation``).
+Here: the ``Alerts`` interface, the twin in memory and the one that writes JSON lines to a file. Belongs here: what was
+told. Does not: deciding that something is worth an alert (``ml.policy``, ``automation``), bringing it to people
+(``adapters.notifications``).
 """
 
 import contextlib
 import enum
 import fcntl
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,40 +39,73 @@ class Alert:
     text: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     """Label -> URL."""
+    resolves: str = ""
+    """The key of the alert that is over; empty for an alert."""
 
 
 class Alerts(ABC):
-    """A channel to people that repeats nothing."""
+    """The record of everything that people are told; repeats nothing."""
 
     def alert(
         self, key: str, severity: Severity, title: str, text: str = "", links: Mapping[str, str] | None = None
     ) -> bool:
-        """Tell people once: False, and nothing is sent, when ``key`` was told before."""
-        return self._send(
+        """Tell people once: False, and nothing is told, when ``key`` was told before and is not over."""
+        return self._add(
             Alert(key=key, at=utc_now(), severity=Severity(severity), title=title, text=text, links=dict(links or {}))
         )
 
+    def resolve(self, key: str, text: str = "") -> bool:
+        """Tell people that it is over: False, and nothing is told, unless ``key`` was told and is not over.
+
+        From then on the same key is told again when its cause comes back.
+        """
+        known = open_alerts(self.sent()).get(key)
+        if known is None:
+            return False
+        title = f"Over: {known.title}"
+        over = Alert(key=key, at=utc_now(), severity=Severity.INFO, title=title, text=text, links=known.links, resolves=key)
+        return self._add(over)
+
     @abstractmethod
-    def _send(self, alert: Alert) -> bool:
-        """Send unless the key is known; must be safe when two processes do it at once."""
+    def _add(self, alert: Alert) -> bool:
+        """Add it unless that changes nothing (``adds``); must be safe when two processes do it at once."""
 
     @abstractmethod
     def sent(self) -> list[Alert]:
         """Everything told so far, oldest first."""
 
 
+def open_alerts(told: Sequence[Alert]) -> dict[str, Alert]:
+    """Key -> alert, of those that are not over, oldest first."""
+    known: dict[str, Alert] = {}
+    for alert in told:
+        if alert.resolves:
+            known.pop(alert.resolves, None)
+        else:
+            known.setdefault(alert.key, alert)
+    return known
+
+
+def adds(told: Sequence[Alert], alert: Alert) -> bool:
+    """True when it says something new: an alert that is not open, or the end of one that is."""
+    return (alert.key in open_alerts(told)) == bool(alert.resolves)
+
+
 class MemoryAlerts(Alerts):
     """Alerts in the memory of one process."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, Alert] = {}
+        self._sent: list[Alert] = []
 
-    def _send(self, alert: Alert) -> bool:
-        return self._sent.setdefault(alert.key, alert) is alert
+    def _add(self, alert: Alert) -> bool:
+        if not adds(self._sent, alert):
+            return False
+        self._sent.append(alert)
+        return True
 
     def sent(self) -> list[Alert]:
         """As in Alerts."""
-        return list(self._sent.values())
+        return list(self._sent)
 
 
 class LogAlerts(Alerts):
@@ -80,13 +114,13 @@ class LogAlerts(Alerts):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def _send(self, alert: Alert) -> bool:
+    def _add(self, alert: Alert) -> bool:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             text = file.read()
-            if any(known.key == alert.key for known in _read(text)):
+            if not adds(_read(text), alert):
                 return False
             # A writer that was killed may have left half a line: close it, so that this one stays readable.
             file.write(("" if text.endswith("\n") or not text else "\n") + to_json(alert) + "\n")

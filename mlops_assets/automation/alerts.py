@@ -1,0 +1,91 @@
+"""The sensor that tells people: of failed runs and checks, and of everything that others put on record.
+
+Here: what in Dagster's log is worth an alert, and its delivery. Belongs here: failures of the machinery. Does not:
+decisions and incidents (``assets.remediation``), addresses and delivery itself (``adapters.notifications``).
+
+A failed run is over when the same job succeeds on the same partition, a failed check when it passes there. A monitor's
+``is_quiet`` is left out: one alarm of one day is no news, what is decided about it is.
+"""
+
+import json
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from mlops_assets.adapters.alerts import Alerts, Severity
+from mlops_assets.adapters.notifications import Notifier
+from mlops_assets.adapters.settings import Settings
+
+EVENTS_PER_TICK = 200
+QUIET = "is_quiet"
+RUNS = (DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS)
+
+
+def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor of this module; it needs the resources ``alerts`` and ``notifier``."""
+
+    @dg.sensor(
+        name="alerts__tell",
+        description="Tells people of failed runs and checks, and brings every alert to the addresses in MLOPS_ALERTS.",
+        minimum_interval_seconds=settings.sensor_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def alerts__tell(
+        context: dg.SensorEvaluationContext, alerts: dg.ResourceParam[Alerts], notifier: dg.ResourceParam[Notifier]
+    ) -> dg.SkipReason:
+        positions = json.loads(context.cursor) if context.cursor else {}
+        told = tell_runs(context.instance, alerts, positions, settings.ui_url)
+        told += tell_checks(context.instance, alerts, positions, settings.ui_url)
+        context.update_cursor(json.dumps(positions, sort_keys=True))
+        done = notifier.deliver()
+        silent = f"; no answer from {', '.join(done.silent)}: {done.waiting} alerts wait" if done.silent else ""
+        return dg.SkipReason(f"{told} new alerts, {done.delivered} delivered{silent}")
+
+    return alerts__tell
+
+
+def tell_runs(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str, int], ui_url: str) -> int:
+    """Put on record what ended since the positions; how many alerts that made."""
+    found = []
+    for ending in RUNS:
+        wanted = dg.RunStatusChangeRecordsFilter(event_type=ending, after_storage_id=positions.get(ending.value, 0))
+        records = instance.fetch_run_status_changes(wanted, limit=EVENTS_PER_TICK, ascending=True).records
+        found += [(record, ending) for record in records]
+    told = 0
+    for record, ending in sorted(found, key=lambda pair: pair[0].storage_id):
+        entry = record.event_log_entry
+        run = instance.get_run_by_id(entry.run_id)
+        if run is not None:
+            partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or ""
+            key = "/".join(part for part in ("run", run.job_name, partition) if part)
+            if ending is DagsterEventType.RUN_SUCCESS:
+                alerts.resolve(key, f"run {run.run_id} succeeded")
+            else:
+                links = {"run": f"{ui_url}/runs/{run.run_id}"}
+                title = f"{run.job_name} {partition}: the run failed".replace(" :", ":")
+                told += alerts.alert(key, Severity.CRITICAL, title, entry.user_message, links)
+        positions[ending.value] = record.storage_id
+    return told
+
+
+def tell_checks(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str, int], ui_url: str) -> int:
+    """The same of the checks that were evaluated."""
+    kind = DagsterEventType.ASSET_CHECK_EVALUATION
+    wanted = dg.EventRecordsFilter(event_type=kind, after_cursor=positions.get(kind.value, 0))
+    told = 0
+    for record in instance.get_event_records(wanted, limit=EVENTS_PER_TICK, ascending=True):
+        event = record.event_log_entry.dagster_event
+        data: Any = event.event_specific_data if event else None
+        if data is not None and data.check_name != QUIET:
+            asset, partition = data.asset_key.to_user_string(), getattr(data, "partition", None) or ""
+            key = "/".join(part for part in ("check", asset, data.check_name, partition) if part)
+            if data.passed:
+                alerts.resolve(key, "it passes")
+            else:
+                severe = Severity.CRITICAL if data.severity is dg.AssetCheckSeverity.ERROR else Severity.WARNING
+                title = f"{asset} {partition}: the check {data.check_name} failed".replace(" :", ":")
+                links = {"asset": f"{ui_url}/assets/{asset}?view=checks"}
+                told += alerts.alert(key, severe, title, data.description or "", links)
+        positions[kind.value] = record.storage_id
+    return told
