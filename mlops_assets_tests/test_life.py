@@ -1,5 +1,6 @@
 """History, first model, first champion and live days, by the shipped jobs on twins: what each leaves behind."""
 
+from mlops_assets.assets.files import decision_of, inputs_of
 from mlops_assets.assets.models.workbench import evaluation_at, manifest_at
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import digest_of
@@ -85,3 +86,12 @@ def test_a_live_day_is_decided_and_nothing_is_done_without_cause(life):
     assert list(made["day"]) == list(LIVE)
     assert set(made["action"]) <= {"nothing", "watch"}
     assert life.twins.memory.alerts.sent() == []
+
+
+def test_what_was_decided_about_a_live_day_is_decided_again_from_what_was_kept(life):
+    artifacts, use_case = life.twins.memory.artifacts, life.twins.use_case
+    for day in LIVE:
+        inputs = inputs_of(artifacts, use_case, day)
+        assert inputs is not None
+        assert inputs.situation.judgements
+        assert inputs.decide() == decision_of(artifacts, use_case, day)

@@ -17,6 +17,7 @@ from mlops_assets.contracts import (
     to_json,
 )
 from mlops_assets.ml.bundles import digest_of
+from mlops_assets.ml.what_if import Inputs
 
 T = TypeVar("T")
 
@@ -81,6 +82,17 @@ def put_decision(artifacts: Artifacts, use_case: UseCase, decision: Decision) ->
     """Keep what the decision table concluded on one day."""
     path = f"{folder(use_case, 'monitoring', 'decision', decision.day)}.json"
     artifacts.put(path, to_json(decision).encode())
+
+
+def put_inputs(artifacts: Artifacts, use_case: UseCase, inputs: Inputs) -> None:
+    """Keep what the decision of a day is made of."""
+    path = f"{folder(use_case, 'monitoring', 'decision', inputs.situation.day)}.inputs.json"
+    artifacts.put(path, to_json(inputs).encode())
+
+
+def inputs_of(artifacts: Artifacts, use_case: UseCase, day: str) -> Inputs | None:
+    """What the decision of a day was made of, or None when there was none."""
+    return _find(artifacts, f"{folder(use_case, 'monitoring', 'decision', day)}.inputs.json", Inputs)
 
 
 def decision_of(artifacts: Artifacts, use_case: UseCase, day: str) -> Decision | None:

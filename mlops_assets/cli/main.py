@@ -18,6 +18,7 @@ from mlops_assets.cli.sample import sample
 from mlops_assets.cli.sign import sign_off
 from mlops_assets.cli.trace import history
 from mlops_assets.cli.transfer import transfer
+from mlops_assets.cli.why import why
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,7 +26,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, history, lineage, impact, verify, reproduce, card)
+LOOK = (status, history, why, lineage, impact, verify, reproduce, card)
 OPERATE = (promote, override, rollback, sign_off, transfer, keys)
 for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)

@@ -13,11 +13,12 @@ from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MONITORING, group, key, table
-from mlops_assets.assets.files import decision_of, judgements_of, put_decision
+from mlops_assets.assets.files import decision_of, judgements_of, put_decision, put_inputs
 from mlops_assets.assets.monitoring.monitors import MONITORS
 from mlops_assets.assets.partitions import calendar, days_of, shift, span, window
 from mlops_assets.contracts import Arm, Decision, Judgement, UseCase, to_json, to_plain
-from mlops_assets.ml.policy import Situation, decide, explain
+from mlops_assets.ml.policy import Situation
+from mlops_assets.ml.what_if import Inputs, why
 
 JUDGED_DAYS = 10
 """Days of verdicts that the table sees: more than any of its windows."""
@@ -47,7 +48,10 @@ def build_decision(use_case: UseCase) -> list[Any]:
         days = days_of(context)
         decisions = []
         for day in days:
-            decisions.append(decide(situation_of(use_case, releases, artifacts, day), use_case.monitoring))
+            situation = situation_of(use_case, releases, artifacts, day)
+            inputs = Inputs(situation=situation, monitoring=use_case.monitoring)
+            put_inputs(artifacts, use_case, inputs)
+            decisions.append(inputs.decide())
             put_decision(artifacts, use_case, decisions[-1])
         frame = pd.DataFrame([_row(made) for made in decisions])
         tables.replace(table(use_case, MONITORING, "decision"), frame, days, {"dagster_run_id": context.run.run_id})
@@ -57,7 +61,7 @@ def build_decision(use_case: UseCase) -> list[Any]:
                 "action": str(made.action),
                 "reason": made.reason,
                 "version": made.version or 0,
-                "explanation": dg.MetadataValue.md(explain(made)),
+                "explanation": dg.MetadataValue.md(why(inputs)),
                 "evidence": dg.MetadataValue.json(to_plain(made.evidence)),
             }
         )
