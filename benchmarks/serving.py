@@ -39,7 +39,8 @@ of features is asked by MLflow's own protocol. **By entity**: the caller sends t
 features of all four views from the SQLite online store. **Asynchronous log**: `MLOPS_TRAFFIC_LOG_WAIT=0`.
 
 **Of capacity**: an open loop (Poisson arrivals, `benchmarks.serving_overload`) at shares of the rate that the server
-reached with 64 connections; a request's time counts from the moment it was due. *Refused* are answered 429 or 503.
+reached with 64 connections; a request's time counts from the moment it was due. *Refused* are answered 429 or 503;
+*unanswered* are those for which none of the load's 1,000 connections was free, or that got no answer.
 **With a shadow**: the same server with a second version in shadow.
 
 **In process** is `lightgbm.Booster.predict` with one thread on the same rows, without any server.
@@ -76,7 +77,7 @@ def main(state: Path, rounds: int, seconds: float, only: Sequence[str]) -> None:
                 try:
                     measure(peer, running(peer, state / "envs", work, encoded), encoded, wanted, work, seconds, figures)
                 except BenchmarkFailed as error:
-                    missing[peer.name] = str(error)
+                    missing[peer.name] = f"not measured in every round: {str(error).splitlines()[0]}"
                     print(f"{peer.name}: {error}", flush=True)
             ours, entity = serving_ours.features(names), serving_ours.by_entity()
             measure(ours, serving_ours.server(known, ours, plain), plain, wanted, work, seconds, figures)
