@@ -19,6 +19,7 @@ from mlops_assets.assets.production import build_production
 from mlops_assets.assets.releases import build_releases
 from mlops_assets.assets.remediation import build_remediation
 from mlops_assets.assets.training import build_training
+from mlops_assets.automation.alerts import alerts_sensor
 from mlops_assets.automation.feed import feed_sensor
 from mlops_assets.automation.jobs import TRAIN, UPKEEP, domain_jobs, use_case_jobs
 from mlops_assets.automation.lineage import lineage_sensor
@@ -53,7 +54,12 @@ def build_defs(
         assets=govern([*shared, *own], [*domains, *use_cases]),
         jobs=[job for named in (*landing.values(), *jobs.values()) for job in named.values()],
         schedules=schedules + [upkeep_schedule(domain, landing[domain.name][UPKEEP]) for domain in domains],
-        sensors=[*sensors, *mlflow_status_sensors(chosen.sensor_seconds), lineage_sensor(chosen)],
+        sensors=[
+            *sensors,
+            *mlflow_status_sensors(chosen.sensor_seconds),
+            lineage_sensor(chosen),
+            alerts_sensor(chosen),
+        ],
         resources={**deployed_resources(lambda: chosen), **(resources or {})},
         executor=dg.in_process_executor,
     )

@@ -21,6 +21,7 @@ from mlops_assets.adapters.lineage_events import MemoryLineageEvents
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_registry import MemoryRegistry
 from mlops_assets.adapters.memory_tables import MemoryTables
+from mlops_assets.adapters.notifications import Notifier
 from mlops_assets.adapters.online_reader import Key, OnlineReader, Snapshot
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.releases import Cause, Releases
@@ -101,6 +102,7 @@ class Twins:
         self.source = LandedSource(folder / "landing", NycFlights())
         self.production = MemoryRegistry()
         self.lineage_events = MemoryLineageEvents()
+        self.notifier = Notifier(memory.alerts, folder / "alerts.delivered.json", ())
         self.promotions = Promotions(memory.tables)
         self.releases = Releases(memory.registry, self.promotions)
         self.endpoint = endpoint or self._server(folder)
@@ -125,6 +127,7 @@ class Twins:
             "source": self.source,
             "production": self.production,
             "lineage_events": self.lineage_events,
+            "notifier": self.notifier,
             "promotions": self.promotions,
             "releases": self.releases,
             "endpoint": self.endpoint,

@@ -63,7 +63,9 @@ class Alerts(ABC):
         if known is None:
             return False
         title = f"Over: {known.title}"
-        over = Alert(key=key, at=utc_now(), severity=Severity.INFO, title=title, text=text, links=known.links, resolves=key)
+        over = Alert(
+            key=key, at=utc_now(), severity=Severity.INFO, title=title, text=text, links=known.links, resolves=key
+        )
         return self._add(over)
 
     @abstractmethod

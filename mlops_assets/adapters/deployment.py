@@ -16,6 +16,7 @@ from mlops_assets.adapters.feast_feature_store import FeastFeatureStore
 from mlops_assets.adapters.feature_store import FeatureStore
 from mlops_assets.adapters.lineage_events import LineageEvents
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
+from mlops_assets.adapters.notifications import Notifier
 from mlops_assets.adapters.openlineage import lineage_events
 from mlops_assets.adapters.promotions import Promotions
 from mlops_assets.adapters.registry import Registry
@@ -101,8 +102,13 @@ class Deployment:
 
     @cached_property
     def alerts(self) -> Alerts:
-        """Who is told."""
+        """What people are told."""
         return LogAlerts(self.settings.state / "alerts.jsonl")
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """Who is told."""
+        return Notifier(self.alerts, self.settings.state / "alerts.delivered.json", self.settings.alert_addresses)
 
     @cached_property
     def lineage_events(self) -> LineageEvents:

@@ -104,6 +104,9 @@ class Settings:
     """MLOPS_TLS_KEY: PEM file of its private key."""
     openlineage: str = ""
     """MLOPS_OPENLINEAGE: where lineage events go: ``http://host:port``, ``file:///path``, or nowhere."""
+    alert_addresses: tuple[str, ...] = field(default=(), repr=False)
+    """MLOPS_ALERT_ADDRESSES: who is told of alerts, besides the record: addresses that Apprise knows, separated by
+    spaces (``jsons://host/hook``, ``mailtos://user:password@host?to=...``, ``slack://...``, ``pagerduty://...``)."""
 
     @property
     def signatures(self) -> Signatures:
@@ -212,7 +215,12 @@ POSTGRES = Form(
     _text(r"^postgres(ql)?://([^\s%]|%[0-9A-Fa-f]{2})+$"),
     "an address like postgresql://user:password@host:5432/database",
 )
-SECRET = (TOKEN, POSTGRES)
+ADDRESSES = Form(
+    _text(r"^\s*[A-Za-z][A-Za-z0-9+.-]*://\S+(\s+[A-Za-z][A-Za-z0-9+.-]*://\S+)*\s*$"),
+    "addresses of Apprise like jsons://host/hook, separated by spaces",
+    lambda given: tuple(given.split()),
+)
+SECRET = (TOKEN, POSTGRES, ADDRESSES)
 FORMS: Mapping[str, Form] = {
     "state": PLACE,
     "registry_uri": SERVER,
@@ -246,6 +254,7 @@ FORMS: Mapping[str, Form] = {
     "tls_certificate": PLACE,
     "tls_key": PLACE,
     "openlineage": Form(_text(r"^(https?://[^/\s]+|file:///)"), "an address like http://host:port or file:///path"),
+    "alert_addresses": ADDRESSES,
 }
 """Setting -> its form: all of them."""
 

@@ -8,6 +8,7 @@ A failed run is over when the same job succeeds on the same partition, a failed 
 """
 
 import json
+import time
 from typing import Any
 
 import dagster as dg
@@ -16,9 +17,12 @@ from dagster import DagsterEventType
 from mlops_assets.adapters.alerts import Alerts, Severity
 from mlops_assets.adapters.notifications import Notifier
 from mlops_assets.adapters.settings import Settings
+from mlops_assets.automation.feed import RANGE_END, RANGE_START
 
 EVENTS_PER_TICK = 200
 QUIET = "is_quiet"
+NEWS_S = 24 * 3600.0
+"""A sensor that was never on before tells of this time, and not of everything there ever was."""
 RUNS = (DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS)
 
 
@@ -27,7 +31,7 @@ def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="alerts__tell",
-        description="Tells people of failed runs and checks, and brings every alert to the addresses in MLOPS_ALERTS.",
+        description="Tells people of failed runs and checks; brings every alert to MLOPS_ALERT_ADDRESSES.",
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -49,7 +53,11 @@ def tell_runs(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str,
     """Put on record what ended since the positions; how many alerts that made."""
     found = []
     for ending in RUNS:
-        wanted = dg.RunStatusChangeRecordsFilter(event_type=ending, after_storage_id=positions.get(ending.value, 0))
+        wanted = dg.RunStatusChangeRecordsFilter(
+            event_type=ending,
+            after_storage_id=positions.get(ending.value),
+            after_timestamp=None if ending.value in positions else time.time() - NEWS_S,
+        )
         records = instance.fetch_run_status_changes(wanted, limit=EVENTS_PER_TICK, ascending=True).records
         found += [(record, ending) for record in records]
     told = 0
@@ -57,7 +65,7 @@ def tell_runs(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str,
         entry = record.event_log_entry
         run = instance.get_run_by_id(entry.run_id)
         if run is not None:
-            partition = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start") or ""
+            partition = _partition(run)
             key = "/".join(part for part in ("run", run.job_name, partition) if part)
             if ending is DagsterEventType.RUN_SUCCESS:
                 alerts.resolve(key, f"run {run.run_id} succeeded")
@@ -72,13 +80,17 @@ def tell_runs(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str,
 def tell_checks(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str, int], ui_url: str) -> int:
     """The same of the checks that were evaluated."""
     kind = DagsterEventType.ASSET_CHECK_EVALUATION
-    wanted = dg.EventRecordsFilter(event_type=kind, after_cursor=positions.get(kind.value, 0))
+    wanted = dg.EventRecordsFilter(
+        event_type=kind,
+        after_cursor=positions.get(kind.value),
+        after_timestamp=None if kind.value in positions else time.time() - NEWS_S,
+    )
     told = 0
     for record in instance.get_event_records(wanted, limit=EVENTS_PER_TICK, ascending=True):
         event = record.event_log_entry.dagster_event
         data: Any = event.event_specific_data if event else None
         if data is not None and data.check_name != QUIET:
-            asset, partition = data.asset_key.to_user_string(), getattr(data, "partition", None) or ""
+            asset, partition = data.asset_key.to_user_string(), _partition(instance.get_run_by_id(record.run_id))
             key = "/".join(part for part in ("check", asset, data.check_name, partition) if part)
             if data.passed:
                 alerts.resolve(key, "it passes")
@@ -89,3 +101,10 @@ def tell_checks(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[st
                 told += alerts.alert(key, severe, title, data.description or "", links)
         positions[kind.value] = record.storage_id
     return told
+
+
+def _partition(run: dg.DagsterRun | None) -> str:
+    """The partition that a run is about, the first and last of several; nothing when it is gone or has none."""
+    tags = run.tags if run else {}
+    ends = dict.fromkeys(tags.get(name, "") for name in (RANGE_START, RANGE_END))
+    return tags.get("dagster/partition") or " to ".join(filter(None, ends))

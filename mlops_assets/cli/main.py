@@ -5,6 +5,7 @@ Here: the list of commands. Belongs here: nothing else.
 
 import click
 
+from mlops_assets.cli.alerts import alerts
 from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
 from mlops_assets.cli.impact import impact
@@ -26,7 +27,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, history, why, lineage, impact, verify, reproduce, card)
+LOOK = (status, alerts, history, why, lineage, impact, verify, reproduce, card)
 OPERATE = (promote, override, rollback, sign_off, transfer, keys)
 for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)

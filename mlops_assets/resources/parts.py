@@ -29,6 +29,7 @@ ROLES = (
     "endpoint",
     "traffic_log",
     "alerts",
+    "notifier",
     "lineage_events",
     "replay",
 )

@@ -41,3 +41,16 @@ def test_half_a_line_left_by_a_killed_writer_does_not_silence_the_next(tmp_path:
     path.write_text('{"key": "ha')
     assert LogAlerts(path).alert("key", Severity.INFO, "title")
     assert [alert.key for alert in LogAlerts(path).sent()] == ["key"]
+
+
+def test_what_is_over_is_told_once_and_may_come_back(alerts: Alerts) -> None:
+    assert not alerts.resolve("check", "never was")
+    assert alerts.alert("check", Severity.WARNING, "It failed", "", {"asset": "http://127.0.0.1/a"})
+    assert alerts.resolve("check", "it passes")
+    assert not alerts.resolve("check", "it passes")
+    assert alerts.alert("check", Severity.WARNING, "It failed")
+    assert not alerts.alert("check", Severity.WARNING, "It failed")
+    failed, over, again = alerts.sent()
+    assert (over.title, over.severity, over.resolves) == ("Over: It failed", Severity.INFO, "check")
+    assert over.links == failed.links
+    assert (again.key, again.resolves) == ("check", "")

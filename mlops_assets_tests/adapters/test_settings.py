@@ -115,3 +115,14 @@ def test_an_address_with_a_password_is_never_shown(address: str, monkeypatch: py
         Settings.from_environment()
     assert address not in str(told.value)
     assert "shown" not in repr(Settings(traffic_log="postgresql://u:shown@h/d"))
+
+
+def test_addresses_of_alerts_are_read_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_ALERT_ADDRESSES", " json://h/hush  mailtos://u:hush@h?to=ann@h ")
+    known = Settings.from_environment()
+    assert known.alert_addresses == ("json://h/hush", "mailtos://u:hush@h?to=ann@h")
+    assert "hush" not in repr(known)
+    monkeypatch.setenv("MLOPS_ALERT_ADDRESSES", "json://h/hush somebody")
+    with pytest.raises(SettingsError, match="separated by spaces") as refused:
+        Settings.from_environment()
+    assert "hush" not in str(refused.value)

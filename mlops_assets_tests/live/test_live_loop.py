@@ -111,6 +111,7 @@ def test_every_tick_is_recorded_and_says_why(record: Record) -> None:
         "arrival_delay__remediation",
         "experiments__settle",
         "lineage__tell",
+        "alerts__tell",
     }
     for name, sensor in record.sensors.items():
         assert sensor["status"] == "RUNNING", name
