@@ -38,6 +38,7 @@ class Place:
     folder: Path
     feed_from: str
     live_from: str
+    alert_address: str = ""
     _ports: list[int] = field(default_factory=lambda: free_ports(3))
 
     def __post_init__(self) -> None:
@@ -76,6 +77,7 @@ class Place:
             "MLOPS_UI_URL": settings.ui_url,
             "MLOPS_FEED_FROM": self.feed_from,
             "MLOPS_LIVE_FROM": self.live_from,
+            "MLOPS_ALERT_ADDRESSES": self.alert_address,
             **({"MLOPS_FEED_UNTIL": feed_until} if feed_until else {}),
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_DISABLE_TELEMETRY": "1",

@@ -20,6 +20,7 @@ from mlops_assets_tests.live.bad_days import bad_day, day_after
 from mlops_assets_tests.live.dagster_dev import DagsterDev, Place
 from mlops_assets_tests.live.model_server import MODEL, Watch, answer_of, champion_at, metadata_of, mlflow_statuses
 from mlops_assets_tests.live.web_ui import PARTITION, Made, Run
+from mlops_assets_tests.webhook import Webhook
 
 FEED_FROM, LIVE_FROM = "2013-02-15", "2013-04-01"
 """Six weeks and a half of history: gates hold with it, and it lands and trains in half a minute."""
@@ -70,6 +71,8 @@ class Record:
     last_day: dict[str, Any] = field(default_factory=dict)
     """What the instance kept of the last day, in the middle of which ``dagster dev`` was told to end."""
     stop_seconds: list[float] = field(default_factory=list)
+    alerts: list[dict[str, str]] = field(default_factory=list)
+    """What a webhook was told, in the order in which it came."""
 
 
 class Story:
@@ -77,12 +80,15 @@ class Story:
 
     def __init__(self, place: Place, say: Callable[[str], None]) -> None:
         self.place, self.record = place, Record()
+        self._webhook = Webhook()
+        place.alert_address = self._webhook.address
         self._dev = DagsterDev(place)
         self._began, self._print = time.monotonic(), say
         self._told: set[str] = set()
 
     def play(self) -> None:
         """Every act. Raises AssertionError that says what did not come in time, with the log's end and failures."""
+        self._webhook.start()
         try:
             self._bad_days()
             self._bad_champion()
@@ -96,6 +102,8 @@ class Story:
             raise
         finally:
             self._dev.kill()
+            self._webhook.stop()
+            self.record.alerts = self._webhook.heard
 
     def _bad_days(self) -> None:
         source = LandedSource(self.place.state / "landing", NycFlights())

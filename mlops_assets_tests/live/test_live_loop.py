@@ -155,6 +155,15 @@ def test_no_run_failed_and_nobody_was_canceled_but_by_hand(record: Record) -> No
     assert {run.run_id for run in record.runs if run.over and run.status != "SUCCESS"} == {record.canceled_run}
 
 
+def test_people_are_told_of_retrain_and_rollback_once(record: Record) -> None:
+    retrain, rollback = (record.made[f"arrival_delay/remediation/{name}"][0] for name in ("retrain", "rollback"))
+    told = [alert["title"] for alert in record.alerts]
+    wanted = [f"arrival_delay {retrain.partition}: retrain", f"arrival_delay {rollback.partition}: roll_back"]
+    assert [title for title in told if title in wanted] == wanted
+    assert len(told) == len(set(told))
+    assert not [title for title in told if "the run failed" in title]
+
+
 def test_services_end_with_dagster_dev_and_nothing_is_left_running(told: Story) -> None:
     assert len(told.record.stop_seconds) == 2
     assert told.place.processes() == []
