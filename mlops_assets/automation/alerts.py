@@ -19,7 +19,7 @@ from mlops_assets.adapters.notifications import Notifier
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.automation.feed import RANGE_END, RANGE_START
 
-EVENTS_PER_TICK = 200
+EVENTS_PER_TICK = 50
 QUIET = "is_quiet"
 NEWS_S = 24 * 3600.0
 """A sensor that was never on before tells of this time, and not of everything there ever was."""
@@ -40,7 +40,6 @@ def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
     ) -> dg.SkipReason:
         positions = json.loads(context.cursor) if context.cursor else {}
         told = tell_runs(context.instance, alerts, positions, settings.ui_url)
-        told += tell_checks(context.instance, alerts, positions, settings.ui_url)
         context.update_cursor(json.dumps(positions, sort_keys=True))
         done = notifier.deliver()
         silent = f"; no answer from {', '.join(done.silent)}: {done.waiting} alerts wait" if done.silent else ""
@@ -63,48 +62,45 @@ def tell_runs(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str,
     told = 0
     for record, ending in sorted(found, key=lambda pair: pair[0].storage_id):
         entry = record.event_log_entry
-        run = instance.get_run_by_id(entry.run_id)
-        if run is not None:
-            partition = _partition(run)
-            key = "/".join(part for part in ("run", run.job_name, partition) if part)
+        if (run := instance.get_run_by_id(entry.run_id)) is not None:
+            key, partition = _key("run", run.job_name, _partition(run)), _partition(run)
             if ending is DagsterEventType.RUN_SUCCESS:
                 alerts.resolve(key, f"run {run.run_id} succeeded")
             else:
+                title = " ".join(filter(None, (run.job_name, partition))) + ": the run failed"
                 links = {"run": f"{ui_url}/runs/{run.run_id}"}
-                title = f"{run.job_name} {partition}: the run failed".replace(" :", ":")
                 told += alerts.alert(key, Severity.CRITICAL, title, entry.user_message, links)
+            told += _tell_checks(instance, alerts, run, ui_url)
         positions[ending.value] = record.storage_id
     return told
 
 
-def tell_checks(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str, int], ui_url: str) -> int:
-    """The same of the checks that were evaluated."""
-    kind = DagsterEventType.ASSET_CHECK_EVALUATION
-    wanted = dg.EventRecordsFilter(
-        event_type=kind,
-        after_cursor=positions.get(kind.value),
-        after_timestamp=None if kind.value in positions else time.time() - NEWS_S,
-    )
+def _tell_checks(instance: dg.DagsterInstance, alerts: Alerts, run: dg.DagsterRun, ui_url: str) -> int:
+    """The same of the checks that the run evaluated. By run: with SQLite, Dagster's log has no order of all events."""
     told = 0
-    for record in instance.get_event_records(wanted, limit=EVENTS_PER_TICK, ascending=True):
+    evaluated = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION).records
+    for record in evaluated:
         event = record.event_log_entry.dagster_event
         data: Any = event.event_specific_data if event else None
-        if data is not None and data.check_name != QUIET:
-            asset, partition = data.asset_key.to_user_string(), _partition(instance.get_run_by_id(record.run_id))
-            key = "/".join(part for part in ("check", asset, data.check_name, partition) if part)
-            if data.passed:
-                alerts.resolve(key, "it passes")
-            else:
-                severe = Severity.CRITICAL if data.severity is dg.AssetCheckSeverity.ERROR else Severity.WARNING
-                title = f"{asset} {partition}: the check {data.check_name} failed".replace(" :", ":")
-                links = {"asset": f"{ui_url}/assets/{asset}?view=checks"}
-                told += alerts.alert(key, severe, title, data.description or "", links)
-        positions[kind.value] = record.storage_id
+        if data is None or data.check_name == QUIET:
+            continue
+        asset, partition = data.asset_key.to_user_string(), _partition(run)
+        key = _key("check", asset, data.check_name, partition)
+        if data.passed:
+            alerts.resolve(key, "it passes")
+        else:
+            severe = Severity.CRITICAL if data.severity is dg.AssetCheckSeverity.ERROR else Severity.WARNING
+            title = " ".join(filter(None, (asset, partition))) + f": the check {data.check_name} failed"
+            links = {"asset": f"{ui_url}/assets/{asset}?view=checks", "run": f"{ui_url}/runs/{run.run_id}"}
+            told += alerts.alert(key, severe, title, data.description or "", links)
     return told
 
 
-def _partition(run: dg.DagsterRun | None) -> str:
-    """The partition that a run is about, the first and last of several; nothing when it is gone or has none."""
-    tags = run.tags if run else {}
-    ends = dict.fromkeys(tags.get(name, "") for name in (RANGE_START, RANGE_END))
-    return tags.get("dagster/partition") or " to ".join(filter(None, ends))
+def _key(*parts: str) -> str:
+    return "/".join(filter(None, parts))
+
+
+def _partition(run: dg.DagsterRun) -> str:
+    """The partition that a run is about, the first and last of several; nothing when it has none."""
+    ends = dict.fromkeys(run.tags.get(name, "") for name in (RANGE_START, RANGE_END))
+    return run.tags.get("dagster/partition") or " to ".join(filter(None, ends))
