@@ -234,7 +234,12 @@ class MlflowRegistry(Registry):
             self._copy(source, Path(folder)).rename(into)
 
     def _source(self, name: str, version: int) -> str:
-        return self._version(name, version).source or ""
+        """Where its files are. A copy that MLflow made names another version instead, which has its own place."""
+        source = self._version(name, version).source or ""
+        if not source.startswith("models:"):
+            return source
+        with answers(self.tracking_uri) as client:
+            return client.get_model_version_download_uri(self._named(name), str(version))
 
     def _copy(self, source: str, folder: Path) -> Path:
         """Copy a file or a folder out of the artifact store. Raises RegistryCorrupt when that cannot be done."""

@@ -209,7 +209,7 @@ SERVER = Form(_text(r"^https?://[^/\s]+"), "an address like http://127.0.0.1:575
 SWITCH = Form(bool, "1 or 0, true or false")
 CALENDAR_DAY = Form(dt.date, "a day like 2013-04-15", dt.date.isoformat)
 NAME = Form(_text(r"^[A-Za-z0-9_-]+$"), "a name of letters, digits, - and _")
-SEGMENTS = Form(str, f"of {', '.join(map(':'.join, possible(USE_CASES)))} one or more, separated by commas", _pairs)
+SEGMENTS = Form(str, f"one or more of {', '.join(map(':'.join, possible(USE_CASES)))}, separated by commas", _pairs)
 TOKEN = Form(_text(r"^[A-Za-z0-9._~+/=-]{16,256}$"), "a token of 16 to 256 letters, digits and . _ ~ + / = -")
 POSTGRES = Form(
     _text(r"^postgres(ql)?://([^\s%]|%[0-9A-Fa-f]{2})+$"),

@@ -68,6 +68,7 @@ def _refusals() -> tuple[type[Exception], ...]:
         content_store.ContentMissing,
         dagster_process.DagsterRuns,
         endpoint.EndpointDown,
+        endpoint.EndpointRefused,
         endpoint.EndpointTimeout,
         promotions.HistoryMoved,
         registry.RegistryCorrupt,

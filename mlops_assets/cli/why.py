@@ -14,7 +14,7 @@ from mlops_assets.use_cases import use_case
 
 
 @click.command()
-@click.argument("day", type=click.DateTime(["%Y-%m-%d"]))
+@click.argument("day", metavar="DAY", type=click.DateTime(["%Y-%m-%d"]))
 @MODEL
 @JSON
 def why(day: dt.datetime, model: str, as_json: bool) -> None:
@@ -29,7 +29,10 @@ def why(day: dt.datetime, model: str, as_json: bool) -> None:
     named, artifacts = day.date().isoformat(), deployment().artifacts
     inputs, made = inputs_of(artifacts, use_case(model), named), decision_of(artifacts, use_case(model), named)
     if made is None:
-        raise click.ClickException(f"nothing was decided about {named}: `mlops history` tells which days were lived")
+        raise click.ClickException(
+            f"nothing was decided about {named}: decisions are made of days that were lived, by the asset "
+            f"{model}/monitoring/decision, whose page in Dagster shows which"
+        )
     if inputs is None:
         raise click.ClickException(f"the decision of {named} ({made.action}) was made before its inputs were kept")
     again = inputs.decide()

@@ -136,7 +136,9 @@ class ServerStatus:
     shadow_rows_waiting: int = 0
     """Answered rows whose shadow's score is not in the traffic log yet."""
     loaded: bool = True
-    """False: its versions are loaded when somebody asks for the model."""
+    """False: no version of it is in memory; one that could be is loaded when somebody asks for the model."""
+    required: bool = True
+    """The server is not ready without it."""
 
     def arm(self, name: str) -> ArmStatus | None:
         """The arm of that name, or None."""

@@ -39,12 +39,11 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Alternative:
-    """One thing otherwise, and the decision that it would have led to."""
+    """One thing otherwise, and the action that it would have led to."""
 
     change: str
     """Completes "if ..."."""
     action: Action
-    reason: str
 
 
 def alternatives(inputs: Inputs) -> list[Alternative]:
@@ -53,21 +52,22 @@ def alternatives(inputs: Inputs) -> list[Alternative]:
     for change, situation in _changes(inputs):
         other = decide(situation, inputs.monitoring)
         if other.action is not made.action:
-            found.append(Alternative(change=change, action=other.action, reason=other.reason))
+            found.append(Alternative(change=change, action=other.action))
     return found
 
 
 def why(inputs: Inputs) -> str:
     """A decision in plain words, and what would have changed it."""
-    told = [explain(inputs.decide()), "", "It would have been another one"]
-    told += [f"- if {other.change}: {other.action}, because {other.reason}" for other in alternatives(inputs)]
+    told = [explain(inputs.decide()), "", "It would have been"]
+    told += [f"- {other.action}, if {other.change}" for other in alternatives(inputs)]
     return "\n".join(told if alternatives(inputs) else [*told[:-1], "Nothing alone would have changed it."])
 
 
 def _changes(inputs: Inputs) -> Iterator[tuple[str, Situation]]:
     situation, monitoring = inputs.situation, inputs.monitoring
     today = latest(situation.judgements, situation.day)
-    for name in ACTING:
+    known = {judgement.monitor for judgement in situation.judgements}
+    for name in (name for name in ACTING if name in known):
         said = today[name].verdict if name in today else None
         if said is not None and said is not Verdict.OK:
             told = "been quiet" if said is Verdict.ALARM else "given a verdict, and a quiet one"

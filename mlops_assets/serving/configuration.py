@@ -28,6 +28,8 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     fallback_score: float | None = None
     """Answered when there is no champion; None: refuse with 503 instead."""
+    required: bool = True
+    """The server is not ready without it; of a family nobody is."""
 
     @property
     def family(self) -> str | None:
@@ -126,6 +128,11 @@ def configure(settings: Settings, use_cases: Sequence[UseCase]) -> ServerConfig:
     address = urlsplit(settings.endpoint_url)
     if address.hostname is None or address.port is None:
         raise ValueError(f"MLOPS_ENDPOINT_URL must look like http://127.0.0.1:8757, not {settings.endpoint_url!r}")
+    if (address.scheme == "https") != (settings.tls_certificate is not None):
+        raise ValueError(
+            f"MLOPS_ENDPOINT_URL is {settings.endpoint_url}: https:// needs MLOPS_TLS_CERTIFICATE and MLOPS_TLS_KEY, "
+            "and they need https://"
+        )
     names = {use_case.name for use_case in use_cases}
     segments = [(name, column) for name, column in settings.segments if name in names]
     known = with_segments(use_cases, segments)
@@ -165,6 +172,11 @@ def refused(config: ServerConfig) -> str | None:
         )
     if (config.tls_certificate is None) != (config.tls_key is None):
         return "TLS needs both MLOPS_TLS_CERTIFICATE and MLOPS_TLS_KEY"
+    if None not in tokens and len(set(tokens)) == 1:
+        return "MLOPS_PREDICT_TOKEN and MLOPS_ADMIN_TOKEN are the same: who may predict could change the server"
+    for name, file in (("MLOPS_TLS_CERTIFICATE", config.tls_certificate), ("MLOPS_TLS_KEY", config.tls_key)):
+        if file is not None and not Path(file).is_file():
+            return f"{name}: there is no file {file}"
     return None
 
 
@@ -182,7 +194,10 @@ def _families(patterns: Sequence[str], use_cases: Sequence[UseCase]) -> list[Ser
     known = {use_case.name + FAMILY: use_case for use_case in use_cases}
     if unknown := [pattern for pattern in patterns if pattern not in known]:
         raise ValueError(f"MLOPS_SERVED_MODELS names {', '.join(unknown)}; there may be {', '.join(known)}")
-    return [msgspec.structs.replace(served(known[pattern]), name=pattern) for pattern in dict.fromkeys(patterns)]
+    return [
+        msgspec.structs.replace(served(known[pattern]), name=pattern, required=False)
+        for pattern in dict.fromkeys(patterns)
+    ]
 
 
 def read_config(path: Path) -> ServerConfig:

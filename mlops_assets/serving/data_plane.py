@@ -238,7 +238,7 @@ class DataPlane:
         waiting = [] if reports else ["the server does not know yet what to serve"]
         if self._preparing:
             waiting = [f"{self._preparing} models are still being prepared"]
-        ready = bool(reports) and not self._preparing and all(r.ready for r in reports)
+        ready = bool(reports) and not self._preparing and all(r.ready or not r.required for r in reports)
         return ready, [*waiting, *problems, *self._notes.values()]
 
     def metadata(self) -> dict[str, Any]:

@@ -85,7 +85,10 @@ def _require_this_machine(headers: Sequence[tuple[bytes, bytes]]) -> None:
     told = dict(headers)
     if not _names_loopback(told.get(b"host", b"localhost")):
         raise Refusal(421, "host", "without tokens this server answers to loopback names alone: 127.0.0.1 or localhost")
-    if told.get(b"sec-fetch-site", b"none") in (b"cross-site", b"same-site"):
+    # Old browsers mark no request, but all of them say where a page that sends one comes from.
+    origin = told.get(b"origin", b"http://localhost").partition(b"://")[2]
+    foreign = told.get(b"sec-fetch-site", b"none") in (b"cross-site", b"same-site") or not _names_loopback(origin)
+    if foreign:
         raise Refusal(403, "sec-fetch-site", "pages of other sites may not ask this server")
 
 

@@ -281,6 +281,8 @@ def _stamp(file: Path) -> int:
 def main(arguments: list[str]) -> int:
     """Run as a child of the supervisor: the configuration's file."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s reconciler %(levelname)s %(message)s")
+    # It would tell of every look at the registry.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     end_with_parent()
     from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 

@@ -45,7 +45,8 @@ def status_of(state: ModelState, notes: tuple[str, ...], behind: int) -> ServerS
         arms=(*loaded, *unloaded),
         problems=(*state.problems, *notes),
         shadow_rows_waiting=behind,
-        loaded=not state.unloaded,
+        loaded=bool(state.arms),
+        required=state.facts.required,
     )
 
 

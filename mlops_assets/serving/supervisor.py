@@ -39,10 +39,15 @@ CANNOT_START = 2
 def serve(settings: Settings, use_cases: Sequence[UseCase]) -> int:
     """Run the model server in the foreground until SIGTERM or SIGINT. Returns the exit code.
 
-    2 when the address is taken or another server runs on the same folder.
+    2 when the settings allow no server, the address is taken, or another server runs on the same folder.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s server %(levelname)s %(message)s")
-    return supervise(configure(settings, use_cases))
+    try:
+        config = configure(settings, use_cases)
+    except ValueError as error:
+        LOG.error("the server does not start: %s", error)
+        return CANNOT_START
+    return supervise(config)
 
 
 def supervise(config: ServerConfig) -> int:
@@ -53,7 +58,7 @@ def supervise(config: ServerConfig) -> int:
     config.home.mkdir(parents=True, exist_ok=True)
     with (config.home / "server.pid").open("a+") as pid_file:
         if not _take(pid_file):
-            LOG.error("another model server runs on %s", config.home)
+            LOG.error("another model server runs on %s: `mlops stop` ends it, or set MLOPS_STATE", config.home)
             return CANNOT_START
         try:
             listening = bind(config.host, config.port)

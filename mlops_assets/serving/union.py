@@ -44,7 +44,7 @@ class Union:
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every model gets the answer it should, from every worker the same; and every problem there is."""
-        ready = bool(self.statuses) and all(status.ready for status in self.statuses)
+        ready = bool(self.statuses) and all(s.ready or not s.required for s in self.statuses)
         return ready, [*problems_of(self.statuses, self.problems), *self.problems]
 
     def _missing(self, told: Told, expected: int) -> list[str]:

@@ -31,6 +31,7 @@ SAFE_INTEGER = 2**53
 """Beyond this a float64 no longer holds every integer."""
 LONGEST_TEXT = 256
 YEARS = range(1970, 2200)
+_OTHER_AGES = "must lie in the years 1970 to 2199"
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _SEQUENCE = itertools.count()
@@ -154,7 +155,9 @@ def _checked(
         fields = msgspec.structs.asdict(row)
         sent_time, sent_id = fields.pop("event_time"), fields.pop("request_id")
         at = default if sent_time is UNSET else sent_time
-        if at is UNSET or at.year not in YEARS:
+        if at is not UNSET and at.year not in YEARS:
+            raise Refusal(422, f"rows[{position}].event_time", _OTHER_AGES)
+        if at is UNSET:
             message = "send the decision's time as an ISO 8601 instant, e.g. 2013-04-01T12:00:00Z, in every row or once"
             raise Refusal(422, f"rows[{position}].event_time", message)
         request_id = None if sent_id is UNSET else sent_id
@@ -188,7 +191,7 @@ def row_of_features(
         raise explain(error, f"rows[{position}]", _no_hint, None) from None
     at = known.event_time or dt.datetime.now(dt.UTC)
     if at.year not in YEARS:
-        raise Refusal(422, f"rows[{position}].event_time", _no_hint("event_time"))
+        raise Refusal(422, f"rows[{position}].event_time", _OTHER_AGES)
     row = _row(known.request_id, known.entity_id or "", at, timezone, {})
     named = row if known.entity_id else row._replace(entity_id=row.request_id)
     return named._replace(given=given, position=position, timed=known.event_time is not None)
