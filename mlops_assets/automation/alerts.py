@@ -92,7 +92,9 @@ def _tell_checks(instance: dg.DagsterInstance, alerts: Alerts, run: dg.DagsterRu
             severe = Severity.CRITICAL if data.severity is dg.AssetCheckSeverity.ERROR else Severity.WARNING
             title = " ".join(filter(None, (asset, partition))) + f": the check {data.check_name} failed"
             links = {"asset": f"{ui_url}/assets/{asset}?view=checks", "run": f"{ui_url}/runs/{run.run_id}"}
-            told += alerts.alert(key, severe, title, data.description or "", links)
+            reason = data.metadata.get("reason")
+            text = data.description or (str(reason.value) if reason else "")
+            told += alerts.alert(key, severe, title, text, links)
     return told
 
 

@@ -28,7 +28,9 @@ def stage(request, tmp_path: Path):
         if broken["run"]:
             raise ValueError("the feed is cut off")
         checks = [
-            dg.AssetCheckResult(passed=not broken["check"], check_name="complete", description="two hours are missing"),
+            dg.AssetCheckResult(
+                passed=not broken["check"], check_name="complete", metadata={"reason": "two hours are missing"}
+            ),
             dg.AssetCheckResult(passed=not broken["quiet"], check_name="is_quiet"),
         ]
         return dg.MaterializeResult(check_results=checks)
