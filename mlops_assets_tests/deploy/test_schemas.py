@@ -20,7 +20,7 @@ from mlops_assets_tests.deploy.manifests import (
 )
 
 SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MLOPS_PREDICT_TOKEN", "MLOPS_ADMIN_TOKEN")
-GIVEN = dict.fromkeys(SECRETS, "0123456789abcdef")
+GIVEN = {name: f"0123456789abcde{place:x}" for place, name in enumerate(sorted(SECRETS))}
 FILES = kubernetes_files()
 
 
