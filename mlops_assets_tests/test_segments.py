@@ -150,7 +150,7 @@ def test_one_setting_gives_every_room_the_segments(monkeypatch: pytest.MonkeyPat
 )
 def test_what_is_no_use_case_and_column_is_refused_with_those_that_are(given: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLOPS_SEGMENTS", given)
-    with pytest.raises(SettingsError, match=f"MLOPS_SEGMENTS must be one or more of arrival_delay:origin .*{given}"):
+    with pytest.raises(SettingsError, match=f"MLOPS_SEGMENTS must be one or more of arrival_delay:origin.*{given}"):
         Settings.from_environment()
 
 
