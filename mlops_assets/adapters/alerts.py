@@ -43,16 +43,32 @@ class Alert:
     """The key of the alert that is over; empty for an alert."""
 
 
+RUNBOOKS = "docs/runbooks"
+
+
 class Alerts(ABC):
     """The record of everything that people are told; repeats nothing."""
 
+    def __init__(self, runbooks: str = RUNBOOKS) -> None:
+        """``runbooks``: the folder or address under which people find them."""
+        self._runbooks = runbooks
+
     def alert(
-        self, key: str, severity: Severity, title: str, text: str = "", links: Mapping[str, str] | None = None
+        self,
+        key: str,
+        severity: Severity,
+        title: str,
+        text: str = "",
+        links: Mapping[str, str] | None = None,
+        runbook: str = "",
     ) -> bool:
-        """Tell people once: False, and nothing is told, when ``key`` was told before and is not over."""
-        return self._add(
-            Alert(key=key, at=utc_now(), severity=Severity(severity), title=title, text=text, links=dict(links or {}))
-        )
+        """Tell people once: False, and nothing is told, when ``key`` was told before and is not over.
+
+        ``runbook``: the name of the one that says what to do.
+        """
+        book = {"runbook": f"{self._runbooks.rstrip('/')}/{runbook}.md"} if runbook else {}
+        told = dict(links or {}) | book
+        return self._add(Alert(key=key, at=utc_now(), severity=Severity(severity), title=title, text=text, links=told))
 
     def resolve(self, key: str, text: str = "") -> bool:
         """Tell people that it is over: False, and nothing is told, unless ``key`` was told and is not over.
@@ -96,7 +112,8 @@ def adds(told: Sequence[Alert], alert: Alert) -> bool:
 class MemoryAlerts(Alerts):
     """Alerts in the memory of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, runbooks: str = RUNBOOKS) -> None:
+        super().__init__(runbooks)
         self._sent: list[Alert] = []
 
     def _add(self, alert: Alert) -> bool:
@@ -113,7 +130,8 @@ class MemoryAlerts(Alerts):
 class LogAlerts(Alerts):
     """Alerts as JSON lines in a file; the file is also the memory of what was told."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, runbooks: str = RUNBOOKS) -> None:
+        super().__init__(runbooks)
         self._path = path
 
     def _add(self, alert: Alert) -> bool:

@@ -103,7 +103,7 @@ class Deployment:
     @cached_property
     def alerts(self) -> Alerts:
         """What people are told."""
-        return LogAlerts(self.settings.state / "alerts.jsonl")
+        return LogAlerts(self.settings.state / "alerts.jsonl", self.settings.runbooks)
 
     @cached_property
     def notifier(self) -> Notifier:

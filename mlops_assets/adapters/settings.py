@@ -104,6 +104,8 @@ class Settings:
     """MLOPS_TLS_KEY: PEM file of its private key."""
     openlineage: str = ""
     """MLOPS_OPENLINEAGE: where lineage events go: ``http://host:port``, ``file:///path``, or nowhere."""
+    runbooks: str = "docs/runbooks"
+    """MLOPS_RUNBOOKS: where people find the runbooks that alerts name: an address, or a folder of the repository."""
     alert_addresses: tuple[str, ...] = field(default=(), repr=False)
     """MLOPS_ALERT_ADDRESSES: who is told of alerts, besides the record: addresses that Apprise knows, separated by
     spaces (``jsons://host/hook``, ``mailtos://user:password@host?to=...``, ``slack://...``, ``pagerduty://...``)."""
@@ -254,6 +256,7 @@ FORMS: Mapping[str, Form] = {
     "tls_certificate": PLACE,
     "tls_key": PLACE,
     "openlineage": Form(_text(r"^(https?://[^/\s]+|file:///)"), "an address like http://host:port or file:///path"),
+    "runbooks": Form(_text(r"^\S+$"), "an address or a folder, without spaces"),
     "alert_addresses": ADDRESSES,
 }
 """Setting -> its form: all of them."""

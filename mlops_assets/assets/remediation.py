@@ -129,7 +129,8 @@ def _incident(use_case: UseCase) -> dg.AssetsDefinition:
         artifacts.put(f"{folder(use_case, REMEDIATION, 'incident', decision.day)}.md", report.encode())
         severity = Severity.WARNING if decision.action is Action.RETRAIN else Severity.CRITICAL
         title = f"{use_case.name} {decision.day}: {decision.action}"
-        alerts.alert(f"{use_case.name}/{decision.day}/{decision.action}", severity, title, decision.reason)
+        cause = f"{use_case.name}/{decision.day}/{decision.action}"
+        alerts.alert(cause, severity, title, decision.reason, runbook=str(decision.action))
         return dg.MaterializeResult(metadata={"report": dg.MetadataValue.md(report), **_metadata(decision)})
 
     return incident

@@ -69,7 +69,7 @@ def tell_runs(instance: dg.DagsterInstance, alerts: Alerts, positions: dict[str,
             else:
                 title = " ".join(filter(None, (run.job_name, partition))) + ": the run failed"
                 links = {"run": f"{ui_url}/runs/{run.run_id}"}
-                told += alerts.alert(key, Severity.CRITICAL, title, entry.user_message, links)
+                told += alerts.alert(key, Severity.CRITICAL, title, entry.user_message, links, "failed_run")
             told += _tell_checks(instance, alerts, run, ui_url)
         positions[ending.value] = record.storage_id
     return told
@@ -94,7 +94,7 @@ def _tell_checks(instance: dg.DagsterInstance, alerts: Alerts, run: dg.DagsterRu
             links = {"asset": f"{ui_url}/assets/{asset}?view=checks", "run": f"{ui_url}/runs/{run.run_id}"}
             reason = data.metadata.get("reason")
             text = data.description or (str(reason.value) if reason else "")
-            told += alerts.alert(key, severe, title, text, links)
+            told += alerts.alert(key, severe, title, text, links, "failed_check")
     return told
 
 
