@@ -43,7 +43,7 @@ def status(model: str) -> None:
     for arm in server.arms:
         click.echo(f"{arm.arm:<10} version {arm.version}  {arm.basis_points / 100:.0f} %  {arm.digest}")
     if not server.arms:
-        click.echo("no version answers: the use case's fallback does, if it has one")
+        click.echo("no arm is held: callers get the use case's fallback, if it has one")
     for problem in server.problems:
         click.echo(f"problem    {problem}")
 

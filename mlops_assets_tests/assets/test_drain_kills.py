@@ -28,6 +28,8 @@ def state(tmp_path: Path) -> Path:
 
 
 def held(state: Path) -> list[str]:
+    if TRAFFIC not in tables(state).names():
+        return []
     return sorted(tables(state).read(TRAFFIC, columns=["request_id"])["request_id"])
 
 
