@@ -30,15 +30,17 @@ from mlops_assets.ml.paired import ArmEvidence, compare_arms
 from mlops_assets.ml.releases import Candidate, Measured, decide_release
 
 RELEASE, LABEL = USE_CASE.release, USE_CASE.label
-CUTOFFS = tuple(f"2013-{end}" for end in (
-    "03-31", "04-30", "05-31", "06-30", "07-31", "08-31", "09-30", "10-31", "11-30"
-))  # fmt: skip
-SEEDS = (7, 8, 9)
-"""Of the champion, and of two equal models."""
-EVERY_DAYS = 2
-"""Canaries start on every second day: their days overlap, their models change every month."""
-FLIPS = 6
+BEFORE, *CUTOFFS = (f"2013-{end}" for end in ("02-28", "03-31", "05-31", "07-31", "09-30", "11-30"))
+"""Cut-off days of the models: every two months, for training is what takes the time."""
+SEEDS = (7, 8)
+"""Of the champion, and of its equal."""
+EVERY_DAYS = 1
+"""Canaries start on every day: their days overlap, their models change every two months."""
+FLIPS = 3
 """Draws of the coin for each start."""
+SPAN_DAYS = 61
+"""Days after a cut-off day on which its models fly."""
+BAD_EVERY_DAYS = 4
 LONGEST_DAYS = 2 * RELEASE.max_days
 SERVES = Signals(verdict=Verdict.OK, reason="service as the champion's")
 DELAYS = ("origin_delays__", "carrier_delays__", "destination_delays__")
@@ -47,18 +49,18 @@ HALF, FROZEN = "30 % of the labels inverted", "delay features frozen"
 SURE = (HALF,)
 """Kinds that must never become champion."""
 TEXT = """
-Canaries start on every second day from 1 April to {last}, each with models that were trained up to the end of the
-month before, and are flown day by day through the shipped release table (shadow, then {shares} of the traffic, one full
-day each) on the flights of the days after, with the outcomes that were known on each day. Service counts as good:
-what is measured here is the judgement of the model.
+A canary starts on every day from 1 April to {last}, with models that were trained up to the last cut-off day before (every
+two months). It is flown day by day through the shipped release table: shadow, then {shares} of the traffic for a full
+day each, on the flights of the days after, with the outcomes that were known on each day. Service counts as good: what
+is measured here is the judgement of the model.
 
-**Equal canaries**: champion and candidate are the same model trained with another seed, each pair both ways round.
-**Equal by coin**: a coin for each day says which of two models a month apart is the candidate. Their days differ as
-days of different models do, and the expected difference is zero. A *rejection* is the outcome "fail"; a candidate that
-never beat the champion in {days} days of shadow leaves as *inconclusive*, which is not held against it.
+**Equal canaries**: champion and candidate are the same model trained with another seed, both ways round. **Equal by
+coin**: a coin for each day says which of two models two months apart is the candidate. Their days differ as those of
+different models do, and the expected difference is zero. A *rejection* is the outcome "fail"; a candidate that never
+beat the champion in {days} days of shadow leaves as *inconclusive*, which is not held against it.
 
-**Bad canaries**: {kinds}. Each flies the whole way, and once more straight into its canary, as an operator's override
-sends it. Flights are those that both models had scored and whose outcomes were known.
+**Bad canaries**, on every fourth day: {kinds}. Each flies the whole way, and once more straight into its canary, as an
+operator's override sends it. Flights are those that both models had scored and whose outcomes were known.
 
 {tables}
 """
@@ -89,7 +91,7 @@ class Journey:
 
 @dataclass(frozen=True)
 class World:
-    """The flights of a month and of the days after it, in the order of landing."""
+    """The flights of a span of days and of those after it, in the order in which their outcomes were known."""
 
     rows: pd.DataFrame
     asked: np.ndarray
@@ -98,15 +100,17 @@ class World:
 
     @classmethod
     def after(cls, rows: pd.DataFrame, cutoff: str) -> "World":
-        """What could be asked of models of a cut-off day that start within the month after it."""
-        last = iso(number(cutoff) + 31 + LONGEST_DAYS)
+        """What could be asked of models of a cut-off day that start within the span after it."""
+        last = iso(number(cutoff) + SPAN_DAYS + LONGEST_DAYS)
         mine = rows[(rows["day"] > cutoff) & (rows["day"] <= last)].sort_values(["known_day", "landed_at", "flight_id"])
         days = [mine[name].map(number).to_numpy() for name in ("day", "known_day")]
         return cls(mine.reset_index(drop=True), *days, mine[LABEL].to_numpy(np.float64))
 
     def evidence(self, came: int, day: int, pair: "Pair", share_since: int | None) -> ArmEvidence:
         """The shipped comparison, on what was asked after the candidate came and was known by the end of the day."""
-        seen = (self.asked > came) & (self.known <= day)
+        # Rows lie in the order of their outcomes, and none is known before it is asked about.
+        first, end = np.searchsorted(self.known, [came, day], side="right")
+        seen = first + np.flatnonzero(self.asked[first:end] > came)
         columns = {"day": self.known, LABEL: self.labels, "candidate": pair.candidate, "champion": pair.champion}
         frame = pd.DataFrame({name: values[seen] for name, values in columns.items()})
         facts = {"candidate": "candidate", "champion": "champion", "label": LABEL, "margin": RELEASE.margin}
@@ -151,24 +155,23 @@ def fly(world: World, start: str, pair: Pair, arm: Arm = Arm.SHADOW) -> Journey:
 
 
 @dataclass(frozen=True)
-class Month:
+class Span:
     """The models of one cut-off day, and who flies after it."""
 
     cutoff: str
     world: World
     champion: Scorer
-    equal: tuple[Scorer, ...]
+    equal: Scorer
     halved: Scorer
     before: Scorer
-    """The champion of the month before."""
+    """The champion of the span before."""
 
     @property
     def starts(self) -> list[str]:
-        """Days on which a candidate of this month enters: one may be championed before the year ends."""
+        """Days on which a candidate enters whose way can end before the year does."""
         first = number(self.cutoff) + 1
-        last = min(first + 30, number(f"{self.cutoff[:4]}-12-31") - LONGEST_DAYS)
-        month = iso(first)[:7]
-        return [iso(day) for day in range(first, last, EVERY_DAYS) if iso(day)[:7] == month]
+        last = min(first + SPAN_DAYS, number(LAST) - LONGEST_DAYS)
+        return [iso(day) for day in range(first, last, EVERY_DAYS)]
 
 
 def trained(rows: pd.DataFrame, inputs: Inputs, cutoff: str, seed: int, damage: Damage | None = None) -> Scorer:
@@ -178,33 +181,33 @@ def trained(rows: pd.DataFrame, inputs: Inputs, cutoff: str, seed: int, damage: 
     return Scorer(fit_bundle(damage(known) if damage else known, USE_CASE, training, inputs)[1])
 
 
-def months(rows: pd.DataFrame, inputs: Inputs) -> Iterator[Month]:
-    """The months from April on."""
-    before = trained(rows, inputs, "2013-02-28", SEEDS[0])
+def spans(rows: pd.DataFrame, inputs: Inputs) -> Iterator[Span]:
+    """The spans from April on."""
+    before = trained(rows, inputs, BEFORE, SEEDS[0])
     for cutoff in CUTOFFS:
-        champion, *equal = (trained(rows, inputs, cutoff, seed) for seed in SEEDS)
+        champion, equal = (trained(rows, inputs, cutoff, seed) for seed in SEEDS)
         halved = trained(rows, inputs, cutoff, SEEDS[1], inverted(0.3))
-        yield Month(cutoff, World.after(rows, cutoff), champion, tuple(equal), halved, before)
+        yield Span(cutoff, World.after(rows, cutoff), champion, equal, halved, before)
         before = champion
 
 
-def equal_ones(month: Month) -> list[Journey]:
-    """Every pair of the models that differ by their seed, both ways round, from every start."""
-    scores = [scorer.score(month.world.rows) for scorer in (month.champion, *month.equal)]
-    pairs = [Pair(one, other) for one in scores for other in scores if one is not other]
-    return [fly(month.world, start, pair) for start in month.starts for pair in pairs]
+def equal_ones(span: Span) -> list[Journey]:
+    """The two models that differ by their seed, both ways round, from every start."""
+    one, other = (scorer.score(span.world.rows) for scorer in (span.champion, span.equal))
+    pairs = [Pair(one, other), Pair(other, one)]
+    return [fly(span.world, start, pair) for start in span.starts for pair in pairs]
 
 
-def equal_by_coin(month: Month) -> list[Journey]:
-    """Two models a month apart, a coin for each day that says which of them is the candidate."""
-    random = np.random.default_rng(number(month.cutoff))
-    one, other = (scorer.score(month.world.rows) for scorer in (month.champion, month.before))
-    days, found = month.world.asked - number(month.cutoff), []
-    for start in month.starts:
+def equal_by_coin(span: Span) -> list[Journey]:
+    """Two models two months apart, a coin for each day that says which of them is the candidate."""
+    random = np.random.default_rng(number(span.cutoff))
+    one, other = (scorer.score(span.world.rows) for scorer in (span.champion, span.before))
+    days, found = span.world.asked - number(span.cutoff), []
+    for start in span.starts:
         for _ in range(FLIPS):
             heads = random.integers(0, 2, days.max() + 1)[days] == 1
             pair = Pair(np.where(heads, one, other), np.where(heads, other, one))
-            found.append(fly(month.world, start, pair))
+            found.append(fly(span.world, start, pair))
     return found
 
 
@@ -229,17 +232,17 @@ def frozen(rows: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def bad_ones(rows: pd.DataFrame, month: Month) -> dict[str, list[tuple[Journey, Journey]]]:
-    """Kind -> from every second start, the whole way and straight into the canary."""
-    world, (equal, _) = month.world, month.equal
-    champion = month.champion.score(world.rows)
+def bad_ones(rows: pd.DataFrame, span: Span) -> dict[str, list[tuple[Journey, Journey]]]:
+    """Kind -> from every fourth start, the whole way and straight into the canary."""
+    world, equal = span.world, span.equal
+    champion = span.champion.score(world.rows)
     always = {
-        HALF: month.halved.score(world.rows),
+        HALF: span.halved.score(world.rows),
         "delay features missing": equal.score(nulled(world.rows)),
         "the airline's last day computed over a week": equal.score(wide_window(world.rows)),
     }
     found: dict[str, list[tuple[Journey, Journey]]] = {kind: [] for kind in (*always, FROZEN)}
-    for start in month.starts[::2]:
+    for start in span.starts[::BAD_EVERY_DAYS]:
         stale = _stale(rows, world, equal, champion, start)
         for kind, scores in {**always, FROZEN: stale}.items():
             pair = Pair(champion, scores)
@@ -262,10 +265,10 @@ def measure(rows: pd.DataFrame) -> tuple[list[Row], str]:
     equal: list[Journey] = []
     coin: list[Journey] = []
     bad: dict[str, list[tuple[Journey, Journey]]] = {}
-    for month in months(rows, inputs):
-        equal += equal_ones(month)
-        coin += equal_by_coin(month)
-        for kind, pairs in bad_ones(rows, month).items():
+    for span in spans(rows, inputs):
+        equal += equal_ones(span)
+        coin += equal_by_coin(span)
+        for kind, pairs in bad_ones(rows, span).items():
             bad.setdefault(kind, []).extend(pairs)
     text = TEXT.format(
         last=max(journey.start for journey in equal),
