@@ -49,10 +49,10 @@ HALF, FROZEN = "30 % of the labels inverted", "delay features frozen"
 SURE = (HALF,)
 """Kinds that must never become champion."""
 TEXT = """
-A canary starts on every day from 1 April to {last}, with models that were trained up to the last cut-off day before (every
-two months). It is flown day by day through the shipped release table: shadow, then {shares} of the traffic for a full
-day each, on the flights of the days after, with the outcomes that were known on each day. Service counts as good: what
-is measured here is the judgement of the model.
+A canary starts on every day from 1 April to {last}, with models that were trained up to the last cut-off day before
+(every two months). It is flown day by day through the shipped release table: shadow, then {shares} of the traffic for
+a full day each, on the flights of the days after, with the outcomes that were known on each day. Service counts as
+good: what is measured here is the judgement of the model.
 
 **Equal canaries**: champion and candidate are the same model trained with another seed, both ways round. **Equal by
 coin**: a coin for each day says which of two models two months apart is the candidate. Their days differ as those of
