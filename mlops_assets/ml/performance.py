@@ -15,8 +15,8 @@ import pandas as pd
 from mlops_assets.contracts import Judgement, Monitoring, Verdict
 from mlops_assets.ml.metrics import auc, brier_scores, calibration_slope, log_losses
 from mlops_assets.ml.monitoring import DEVIATIONS, MIN_ROWS, Subject, judgement, unknown
+from mlops_assets.ml.paired import ArmEvidence, compare_arms
 from mlops_assets.ml.references import SCORE, DriftReference, OutcomeReference, expected_log_losses
-from mlops_assets.ml.releases import ArmEvidence, compare_arms
 
 SPANS = (1, 3, 5, 7)
 """Days whose means are judged: a broken model shows in one, a stale one in seven, a changed world in between."""
