@@ -6,6 +6,7 @@ running system (``benchmarks.loop_dagster``).
 
 import argparse
 import datetime as dt
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ ROUNDS = 6
 
 def main(rounds: int) -> None:
     """Measure and write."""
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     with tempfile.TemporaryDirectory(prefix="bench-loop-") as folder, System(Path(folder)) as system:
         here = Deployment(system.settings)
         (use_case, *_) = system.settings.use_cases

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mlops_assets.adapters.artifacts import Artifacts
-from mlops_assets.adapters.endpoint import Endpoint, EndpointDown
+from mlops_assets.adapters.endpoint import Endpoint, EndpointDown, EndpointRefused
 from mlops_assets.adapters.promotions import HistoryMoved
 from mlops_assets.adapters.registry import RegistryCorrupt, RegistryUnavailable, VersionMissing
 from mlops_assets.adapters.releases import ChampionChanged, NothingToRollBackTo, Releases
@@ -71,7 +71,7 @@ def attempt(
         return Attempt(Outcome.REFUSED, str(error))
     except PASSING as error:
         return Attempt(Outcome.WAITING, str(error))
-    with contextlib.suppress(EndpointDown):  # it follows the registry when it is back
+    with contextlib.suppress(EndpointDown, EndpointRefused):  # it looks at the registry every second by itself
         endpoint.nudge()
     moved = f"version {decision.version} went, version {line.version} is champion since {line.at}"
     return Attempt(Outcome.MOVED, moved, line)

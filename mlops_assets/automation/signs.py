@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorType, TickStatus
 
-from mlops_assets.adapters.endpoint import Endpoint, EndpointDown
-from mlops_assets.adapters.registry import Registry, RegistryUnavailable
+from mlops_assets.adapters.endpoint import Endpoint, EndpointDown, EndpointRefused
+from mlops_assets.adapters.registry import Registry
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.assets.address import DATASETS, RELEASES, automation, key
 from mlops_assets.automation.feed import IN_PROGRESS
@@ -139,7 +139,7 @@ def _of_registry(registry: Registry, use_cases: Sequence[UseCase]) -> Iterator[s
     for use_case in use_cases:
         try:
             registry.model(use_case.name)
-        except RegistryUnavailable as error:
+        except Exception as error:  # one that answers with errors is of no more use than one that does not
             yield str(error)
 
 
@@ -147,7 +147,7 @@ def _of_endpoint(endpoint: Endpoint, use_cases: Sequence[UseCase]) -> Iterator[s
     for use_case in use_cases:
         try:
             status = endpoint.status(use_case.name)
-        except EndpointDown as error:
+        except (EndpointDown, EndpointRefused) as error:
             yield str(error)
             return
         if not status.ready:
