@@ -21,6 +21,7 @@ from mlops_assets.ml.releases import Candidate, compare_arms, decide_release
 JUDGED_DAYS, DECIDED_DAYS = 10, 30
 """As many as the asset ``decision`` looks at."""
 NEVER = 10_000
+"""Days between trainings that no year has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +40,30 @@ class Outcome:
     """Candidates that did not become champion, each with the reason."""
 
 
-def scheduled(year: Year, name: str, first: str, last: str, every: int, start: int = 0) -> Outcome:
-    """A new model every so many days from the first on, in charge from the day after its cut-off day.
-
-    Nothing is asked of it. ``start`` days earlier is the first champion's age: the calendar begins in mid-course.
-    """
-    cutoff, retrained, losses = shift(first, -1), [], []
-    for number, day in enumerate(_days(first, last)):
-        if number and (number + start) % every == 0:
-            cutoff = shift(day, -1)
-            retrained.append(cutoff)
+def scheduled(year: Year, name: str, first: str, last: str, cutoffs: Sequence[str]) -> Outcome:
+    """Models of those cut-off days, each in charge from the day after it; nothing is asked of them."""
+    losses = []
+    for day in _days(first, last):
+        cutoff = max((c for c in cutoffs if c < day), default=shift(first, -1))
         chosen = year.asked(day, day)
         losses.append(log_losses(year.version(cutoff).scores(chosen), year.labels[chosen]))
-    return Outcome(name=name, losses=np.concatenate(losses), retrained=retrained, promoted=retrained)
+    return Outcome(name=name, losses=np.concatenate(losses), retrained=cutoffs, promoted=cutoffs)
+
+
+def every(days: int, first: str, last: str, age: int = 0) -> list[str]:
+    """Cut-off days of a calendar; ``age``: days of its period that are over on the first day."""
+    before = _days(first, last)[:-1]
+    return [day for number, day in enumerate(before, 1) if (number + age) % days == 0]
+
+
+def growing(share: float, begin: str, first: str, last: str) -> list[str]:
+    """Cut-off days on which there is that share more data, in days since ``begin``, than at the one before."""
+    cutoffs, size = [], len(_days(begin, shift(first, -1)))
+    for day in _days(first, last)[:-1]:
+        if len(_days(begin, day)) >= (1 + share) * size:
+            cutoffs.append(day)
+            size = len(_days(begin, day))
+    return cutoffs
 
 
 @dataclass(kw_only=True)

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gates_models import Workshop
+from benchmarks.model_data import FIRST as BEGIN
 from benchmarks.model_data import LAST, USE_CASE, Graph
-from benchmarks.monitoring_loops import NEVER, Outcome, scheduled, triggered
+from benchmarks.monitoring_loops import NEVER, Outcome, every, growing, scheduled, triggered
 from benchmarks.monitoring_versions import Year
 from benchmarks.report import Row
 from mlops_assets.contracts import Action
 from mlops_assets.ml.day_blocks import Difference, paired_difference
 
 FIRST = "2013-04-01"
-EVERY = (7, 14, 28, 56, 91)
+PERIODS = (7, 14, 28, 56, 91)
+SHARES = (0.2, 0.25, 0.33, 0.4)
 PHASE = 7
 """A calendar's luck is its phase: each is also played from every phase of whole weeks, on the same models."""
 EQUAL = 0.001
@@ -37,6 +39,8 @@ day on which they became known, and a training sees the rows that were known on 
   the predecessor), with K-of-N, cooldown and its {every} day calendar; a challenger passes the gates, then three full
   days of shadow and three of canary by `ml.releases.decide_release`, so it answers a week after its cut-off day or
   never. **{alone}** is the same without the calendar.
+- **More data** is a calendar in shares of the data: a new model when there are that many more days than the last one
+  saw. It asks nothing either.
 - Differences are to {alone_}, on the same decisions, with 95 % intervals by day blocks.
 
 {table}
@@ -54,11 +58,14 @@ def measure(year: Year, last: str = LAST) -> tuple[list[Row], str, Mapping[str, 
         triggered(year, ALONE, FIRST, last, replace(facts, retrain_every_days=NEVER)),
         triggered(year, SHIPPED, FIRST, last, facts),
     ]
-    calendars = [scheduled(year, STALE, FIRST, last, NEVER)]
-    calendars += [scheduled(year, f"every {every} days", FIRST, last, every) for every in EVERY]
-    phases = {f"every {every} days": _phases(year, last, every) for every in EVERY}
+    plans = {STALE: []} | {f"every {days} days": every(days, FIRST, last) for days in PERIODS}
+    calendars = [scheduled(year, name, FIRST, last, plan) for name, plan in plans.items()]
+    grown = {f"{share:.0%} more data": growing(share, BEGIN, FIRST, last) for share in SHARES}
+    others = [scheduled(year, name, FIRST, last, plan) for name, plan in grown.items()]
+    phases = {f"every {days} days": _phases(year, last, days) for days in PERIODS}
     days = year.rows["day"].to_numpy()[year.asked(FIRST, last)]
-    rows = [_row(policy, loops[0], days, phases) for policy in (*loops, *calendars)]
+    policies = (*loops, *calendars, *others)
+    rows = [_row(policy, loops[0], days, phases) for policy in policies]
     verdicts = [_verdict(loop, calendars, days) for loop in loops]
     page = TEXT.format(
         first=FIRST,
@@ -67,15 +74,15 @@ def measure(year: Year, last: str = LAST) -> tuple[list[Row], str, Mapping[str, 
         alone=ALONE[0].upper() + ALONE[1:],
         alone_=ALONE,
         every=facts.retrain_every_days,
-        table=_table((*loops, *calendars), loops[0], days, phases),
+        table=_table(policies, loops[0], days, phases),
         verdict="\n\n".join(text for _, text in verdicts),
         story="\n\n".join(_story(loop) for loop in loops),
     )
-    return [*rows, *(row for row, _ in verdicts)], page, {"trigger": [_facts(p) for p in (*loops, *calendars)]}
+    return [*rows, *(row for row, _ in verdicts)], page, {"trigger": [_facts(policy) for policy in policies]}
 
 
-def _phases(year: Year, last: str, every: int) -> list[Outcome]:
-    return [scheduled(year, "", FIRST, last, every, start) for start in range(0, every, PHASE)]
+def _phases(year: Year, last: str, days: int) -> list[Outcome]:
+    return [scheduled(year, "", FIRST, last, every(days, FIRST, last, age)) for age in range(0, days, PHASE)]
 
 
 def beside(policy: Outcome, other: Outcome, days: np.ndarray) -> Difference:
@@ -129,10 +136,10 @@ def _table(
     for policy in policies:
         found = beside(policy, trigger, days)
         told = "" if policy is trigger else f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
-        every = f"{_mean(phases[policy.name]):.4f}" if policy.name in phases else ""
+        mean = f"{_mean(phases[policy.name]):.4f}" if policy.name in phases else ""
         lines.append(
             f"| {policy.name} | {policy.losses.mean():.4f} | {told} | {len(policy.retrained)} | "
-            f"{len(policy.promoted)} | {every} |"
+            f"{len(policy.promoted)} | {mean} |"
         )
     return "\n".join(lines)
 
