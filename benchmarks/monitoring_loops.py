@@ -14,12 +14,16 @@ import pandas as pd
 from benchmarks.model_data import USE_CASE
 from benchmarks.monitoring_versions import LABEL, Version, Year, shift
 from mlops_assets.contracts import Action, Arm, Decision, Judgement, Monitoring, Release, Step, Verdict
+from mlops_assets.ml.canary_signals import Signals
 from mlops_assets.ml.metrics import log_losses
+from mlops_assets.ml.paired import compare_arms
 from mlops_assets.ml.policy import Situation, decide
-from mlops_assets.ml.releases import Candidate, compare_arms, decide_release
+from mlops_assets.ml.releases import Candidate, Measured, decide_release
 
 JUDGED_DAYS, DECIDED_DAYS = 10, 30
 """As many as the asset ``decision`` looks at."""
+SERVES = Signals(verdict=Verdict.OK, reason="service as the champion's")
+"""What is compared here are models."""
 NEVER = 10_000
 """Days between trainings that no year has."""
 
@@ -80,6 +84,9 @@ class Loop:
     candidate: Version | None = None
     arm: Arm | None = None
     entered: str = ""
+    share: int = 0
+    """What the candidate answers, in 1/10,000."""
+    share_since: str = ""
     newest: str = ""
     judgements: list[Judgement] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -93,7 +100,7 @@ class Loop:
         losses = log_losses(self.champion.scores(chosen), self.year.labels[chosen])
         if self.arm is not Arm.CANARY or self.candidate is None:
             return losses
-        share = self.release.canary_basis_points / 10_000
+        share = self.share / 10_000
         return (1 - share) * losses + share * log_losses(self.candidate.scores(chosen), self.year.labels[chosen])
 
     def end(self, day: str) -> None:
@@ -128,22 +135,27 @@ class Loop:
     def _move(self, day: str, armed: bool) -> None:
         """Ask the release table about the candidate, and do what it says."""
         assert self.candidate is not None
+        in_canary = self.arm is Arm.CANARY
         held = Candidate(
             version=self.candidate.number,
             arm=self.arm,
             days_in_arm=len(_days(self.entered, day)) - 1,
             gates=() if self.arm else self.candidate.evaluated(self.champion).gates,
+            share=self.share if in_canary else 0,
+            days_at_share=len(_days(self.share_since, day)) - 1 if in_canary else 0,
         )
         rows = self.year.paired(
             self.year.outcomes(self.entered, day, self.entered), mine=self.candidate, theirs=self.champion
         )
-        margin = self.release.margin
-        paired = (
-            compare_arms(rows, candidate="mine", champion="theirs", label=LABEL, margin=margin) if len(rows) else None
-        )
-        told = decide_release(day, held, self.release, has_champion=True, alarms_armed=armed, paired=paired)
+        facts = {"candidate": "mine", "champion": "theirs", "label": LABEL, "margin": self.release.margin}
+        paired = compare_arms(rows, since=self.share_since if in_canary else None, **facts) if len(rows) else None
+        unarmed = () if armed else ("performance gave no verdict",)
+        measured = Measured(paired=paired, signals=SERVES, unarmed=unarmed)
+        told = decide_release(day, held, self.release, measured, champion=self.champion.number)
         if told.step in (Step.TO_SHADOW, Step.TO_CANARY):
             self.arm, self.entered = (Arm.SHADOW if told.step is Step.TO_SHADOW else Arm.CANARY), day
+        if told.basis_points:
+            self.share, self.share_since = told.basis_points, day
         if told.step is Step.REFUSE:
             self.refused.append(f"{self.candidate.cutoff} on {day}: {told.reason}")
             self.candidate = self.arm = None

@@ -8,7 +8,6 @@ Every peer runs as a process of its own with its defaults, on a reference of Jan
 benchmarks.monitoring_peers --state FOLDER``) only the clean half of the table is made.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -25,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measure import BenchmarkFailed
-from benchmarks.model_data import LAST, Graph
-from benchmarks.report import Row
+from benchmarks.model_data import LAST, asked_state, landed_year
+from benchmarks.report import Row, write
 from benchmarks.serving_peers import HERE, environment
 from mlops_assets.ml.bundles import ModelFeature
 
@@ -261,10 +260,12 @@ def _table(found: Mapping[str, Mapping[str, Any]], with_cases: bool) -> str:
     return "\n".join(lines)
 
 
+def main(state: Path | None) -> None:
+    """Measure the clean half year and write."""
+    with landed_year(state) as graph:
+        rows, page, facts = measure(graph.rows(LAST), graph.inputs.features, {}, Path("state/bench-peers"))
+    write("monitoring_peers", "The usual drift detectors on a clean half year", rows, page, facts)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--state", type=Path, required=True, help="a folder that the year has landed in")
-    parser.add_argument("--envs", type=Path, default=Path("state/bench-peers"))
-    asked = parser.parse_args()
-    graph = Graph(asked.state)
-    print(measure(graph.rows(LAST), graph.inputs.features, {}, asked.envs)[1])
+    main(asked_state(__doc__))

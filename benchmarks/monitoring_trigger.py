@@ -4,7 +4,6 @@ Here: which policies are played on the real year, and their table. Belongs here:
 policy works (``benchmarks.monitoring_loops``), models and verdicts (``benchmarks.monitoring_versions``).
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,10 @@ import numpy as np
 
 from benchmarks.gates_models import Workshop
 from benchmarks.model_data import FIRST as BEGIN
-from benchmarks.model_data import LAST, USE_CASE, Graph
+from benchmarks.model_data import LAST, USE_CASE, asked_state, landed_year
 from benchmarks.monitoring_loops import NEVER, Outcome, every, growing, scheduled, triggered
 from benchmarks.monitoring_versions import Year
-from benchmarks.report import Row
+from benchmarks.report import Row, write
 from mlops_assets.contracts import Action
 from mlops_assets.ml.day_blocks import Difference, paired_difference
 
@@ -163,8 +162,12 @@ def _facts(policy: Outcome) -> Mapping[str, Any]:
     }
 
 
+def main(state: Path | None) -> None:
+    """Measure and write."""
+    with landed_year(state) as graph:
+        rows, page, facts = measure(Year(Workshop(graph.rows(LAST), graph.inputs)))
+    write("monitoring_trigger", "The value of the trigger", rows, page, facts)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--state", type=Path, required=True, help="a folder that the year has landed in")
-    graph = Graph(parser.parse_args().state)
-    print(measure(Year(Workshop(graph.rows(LAST), graph.inputs)))[1])
+    main(asked_state(__doc__))
