@@ -39,7 +39,7 @@ def play(drill: Drill, sandbox: Sandbox, made_from: str, say: Callable[[str], No
         landed = system.landed
         with Watch(system.settings, system.use_case, system.question()) as watch:
             scene = Scene(system=system, watch=watch, known=known)
-            drill.play(scene)
+            _play(drill, scene)
             time.sleep(LAST_LOOK_S)
         moments = _all(system, watch, began)
     if scene.injected is None:
@@ -50,6 +50,17 @@ def play(drill: Drill, sandbox: Sandbox, made_from: str, say: Callable[[str], No
     (sandbox.folder / POST_MORTEM).write_text(text)
     (sandbox.folder / FACTS).write_text(to_json(facts))
     return verdict.passed
+
+
+def _play(drill: Drill, scene: Scene) -> None:
+    """To its end. What breaks it off after the injection is a finding: the post-mortem tells what was seen by then."""
+    try:
+        drill.play(scene)
+    except Exception as error:
+        if scene.injected is None:
+            raise
+        traceback.print_exc()
+        scene.observe("the drill comes to its end", seen=False, where=f"{type(error).__name__}: {error}")
 
 
 def _refuse(drill: Drill, system: System) -> None:

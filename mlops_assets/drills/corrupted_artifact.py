@@ -30,12 +30,13 @@ def play(scene: Scene) -> None:
     )
     system.deployment.registry.set_alias(name, Arm.CHAMPION, victim.version)
     scene.until("the server refuses it", lambda: "not served" in _problems(scene))
-    system.live()
+    scene.until_told("silence/trouble")
     scene.practise("status", codes=(0, 1))
     scene.practise("verify", str(victim.version), codes=(1,))
     done = system.mlops("promote", str(good.version), "--by", BY, "--reason", "the alias was moved by hand")
     scene.notes.append(f"mended by hand: the aliases follow the history again. {done.output}")
     scene.until("the server has no problem", lambda: scene.seen(Source.SERVER, problems=""))
+    system.settle()
 
 
 def flip(file: Path) -> None:
@@ -73,7 +74,6 @@ CORRUPTED_ARTIFACT = Drill(
     injects="one bit of a version's file flips in the artifact store, and its alias is set to champion past the door",
     runbook="server_problem",
     play=play,
-    days=1,
     wanted=(
         Wanted(
             phase=Phase.DETECTION,
@@ -82,17 +82,29 @@ CORRUPTED_ARTIFACT = Drill(
             says="champion version {version} is not served",
         ),
         Wanted(
+            phase=Phase.TOLD,
+            promise="people are told, with the runbook of a problem of the server",
+            source=Source.ALERTS,
+            facts={"key": "silence/trouble", "runbook": "server_problem.md", "over": "no"},
+        ),
+        Wanted(
             phase=Phase.RECOVERY,
             promise="the server follows the registry without a problem",
             source=Source.SERVER,
             facts={"problems": "", "champion": "{good}"},
         ),
+        Wanted(
+            phase=Phase.RECOVERY,
+            promise="people are told that it is over",
+            source=Source.ALERTS,
+            facts={"key": "silence/trouble", "over": "yes"},
+        ),
     ),
     forbidden=(
         Forbidden(
-            promise="callers are answered by another version",
+            promise="callers are answered by another champion",
             source=Source.ANSWERS,
-            facts={"answered": "yes", "digest": "not {good}"},
+            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
         ),
         Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
     ),

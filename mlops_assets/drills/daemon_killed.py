@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 START_SECONDS, LOOK_EVERY_S = 240.0, 15.0
 DAEMON = "dagster._daemon"
-MARKS = ("dagster",)
+MARKS: tuple[str, ...] = ()
+"""Its command line changes: first `mlops up`, then what that becomes. The record alone names it."""
 
 
 def play(scene: Scene) -> None:
@@ -116,9 +117,9 @@ DAEMON_KILLED = Drill(
     ),
     forbidden=(
         Forbidden(
-            promise="callers are answered by another version",
+            promise="callers are answered by another champion",
             source=Source.ANSWERS,
-            facts={"answered": "yes", "digest": "not {good}"},
+            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
         ),
         Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
     ),

@@ -33,6 +33,7 @@ def play(scene: Scene) -> None:
     scene.until("the champion answers", lambda: scene.seen(Source.ANSWERS, answered="yes", digest=scene.known["good"]))
     _fill(scene)
     scene.until("callers are turned away", lambda: scene.seen(Source.ANSWERS, answered="no"))
+    scene.until_told("silence/trouble")
     day = system.live()
     scene.practise("status")
     scene.practise("alerts")
@@ -111,6 +112,12 @@ DISK_FULL = Drill(
             promise="the server says that its log is full",
             source=Source.SERVER,
             says="full",
+        ),
+        Wanted(
+            phase=Phase.TOLD,
+            promise="people are told, with the runbook of a problem of the server",
+            source=Source.ALERTS,
+            facts={"key": "silence/trouble", "runbook": "server_problem.md", "over": "no"},
         ),
         Wanted(
             phase=Phase.RECOVERY,

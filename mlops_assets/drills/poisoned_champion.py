@@ -8,7 +8,7 @@ from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.scene import BY, Scene
 
 INVERTED_SHARE = 0.6
-"""With three in ten, three days passed until the evidence sufficed; most labels inverted shows within one or two."""
+"""Most of them: the evidence against it suffices after its first day."""
 DAYS = 5
 
 

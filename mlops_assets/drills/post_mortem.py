@@ -4,6 +4,7 @@ Here: ``written`` and ``Facts``. Belongs here: wording. Does not: finding anythi
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def written(
         "## What must be seen\n\n" + "\n".join(_promises(drill, verdict)),
         "## What did not work\n\n" + ("\n".join(f"- {text}" for text in facts.missing) or "Nothing."),
         "## Timeline\n\n| after | day | record | what | reference |\n|---|---|---|---|---|\n"
-        + "\n".join(_row(moment, at) for moment in moments if moment.at >= at and _speaks(moment)),
+        + "\n".join(_timeline(moments, at)),
         "## What people were told\n\n" + ("\n".join(_told(moments, at)) or "Nothing."),
         "## What was done by hand\n\n" + "\n".join(_by_hand(commands, notes)),
     ]
@@ -93,8 +94,18 @@ def _speaks(moment: Moment) -> bool:
     return moment.source is not Source.CHECKS or moment.facts.get("passed") == "no"
 
 
-def _row(moment: Moment, injected: float) -> str:
-    cells = (f"{moment.at - injected:+.1f} s", moment.day, moment.source, _short(moment.what), moment.reference)
+def _timeline(moments: Sequence[Moment], injected: float) -> Iterator[str]:
+    """What came after the injection; a line that the server's log has again and again stands once, with its count."""
+    after = [moment for moment in moments if moment.at >= injected and _speaks(moment)]
+    logged = Counter(moment.what for moment in after if moment.source is Source.SERVER_LOG)
+    for moment in after:
+        times = logged.pop(moment.what, 0) if moment.source is Source.SERVER_LOG else 1
+        if times:
+            yield _row(moment, injected, f" ({times} times)" if times > 1 else "")
+
+
+def _row(moment: Moment, injected: float, times: str) -> str:
+    cells = (f"{moment.at - injected:+.1f} s", moment.day, moment.source, _short(moment.what) + times, moment.reference)
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 

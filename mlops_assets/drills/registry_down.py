@@ -17,6 +17,7 @@ def play(scene: Scene) -> None:
     day = system.live()
     scene.practise("status", codes=(1,))
     scene.practise("alerts")
+    scene.until_told("silence/server/registry")
     scene.notes.append("mended by hand: the registry is started, and the failed run of the day is executed again")
     system.start_services()
     scene.until("the server has no problem", lambda: scene.seen(Source.SERVER, problems=""))
@@ -45,6 +46,12 @@ REGISTRY_DOWN = Drill(
         ),
         Wanted(
             phase=Phase.TOLD,
+            promise="the dead-man's sensor tells people that the registry is silent",
+            source=Source.ALERTS,
+            facts={"key": "silence/server/registry", "runbook": "silence.md", "over": "no"},
+        ),
+        Wanted(
+            phase=Phase.TOLD,
             promise="people are told of the failed run, with its runbook",
             source=Source.ALERTS,
             facts={"runbook": "failed_run.md", "over": "no", "severity": "critical"},
@@ -63,17 +70,23 @@ REGISTRY_DOWN = Drill(
         ),
         Wanted(
             phase=Phase.RECOVERY,
-            promise="people are told that it is over",
+            promise="people are told that the failed run is over",
             source=Source.ALERTS,
             facts={"runbook": "failed_run.md", "over": "yes"},
+        ),
+        Wanted(
+            phase=Phase.RECOVERY,
+            promise="people are told that the registry speaks again",
+            source=Source.ALERTS,
+            facts={"key": "silence/server/registry", "over": "yes"},
         ),
     ),
     forbidden=(
         Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
         Forbidden(
-            promise="callers are answered by another version",
+            promise="callers are answered by another champion",
             source=Source.ANSWERS,
-            facts={"answered": "yes", "digest": "not {good}"},
+            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
         ),
     ),
 )

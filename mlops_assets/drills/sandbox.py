@@ -17,6 +17,8 @@ from mlops_assets.demo.sample import free_ports
 
 FOLDER = "drills"
 """Inside the state folder: what drills leave behind; never copied."""
+NEVER_HOURS = 24 * 365 * 100
+"""The days of a copy landed when they did, in the original: that none came since is no silence."""
 POST_MORTEM, FACTS = "post-mortem.md", "facts.json"
 
 
@@ -87,6 +89,7 @@ def _told(settings: Settings) -> dict[str, str]:
         "LIVE_FROM": settings.live_from,
         "FEED_UNTIL": settings.feed_until,
         "RETENTION_HOURS": settings.retention_hours,
+        "LANDING_HOURS": NEVER_HOURS,
         "SAMPLE": int(settings.sample),
         "SEGMENTS": ",".join(map(":".join, settings.segments)),
         "REGISTRY_ENVIRONMENT": settings.registry_environment,

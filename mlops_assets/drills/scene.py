@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mlops_assets.adapters.alerts import open_alerts
 from mlops_assets.drills.drill import Moment, Observed, Source
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.system import Done, System
@@ -15,6 +16,9 @@ from mlops_assets.drills.watch import Watch
 POLL_S = 0.1
 SERVER_SECONDS = 90
 BY = "drill"
+NOTICING = "silence__notice"
+NOTICE_SECONDS, LOOK_EVERY_S = 240.0, 5.0
+"""What is wrong for a minute is told."""
 
 
 @dataclass
@@ -67,6 +71,16 @@ class Scene:
         last = next((moment for moment in reversed(self.watch.moments) if moment.source is source), None)
         return last is not None and all(last.facts.get(name) == value for name, value in facts.items())
 
+    def until_told(self, key: str) -> bool:
+        """Tick the dead-man's sensor, as the daemon does, until people were told of something whose key begins so."""
+
+        def told() -> bool:
+            time.sleep(LOOK_EVERY_S)
+            self.system.daemon.tick(NOTICING)
+            return any(known.startswith(key) for known in open_alerts(self.system.deployment.alerts.sent()))
+
+        return self.until(f"the dead-man's sensor telling of {key}", told, NOTICE_SECONDS)
+
     def live_until(self, what: str, true: Callable[[], bool], days: int) -> None:
         """Live day after day until something is so, and no longer than so many."""
         for _ in range(days):
@@ -86,5 +100,6 @@ class Scene:
         running = processes.running(self.system.settings.state / "services" / f"{record}.json")
         if running is None:
             raise DrillFailed(f"the {record} does not run")
-        os.kill(running.pid, signal.SIGKILL)
+        # All of its session: MLflow's server has a child that would go on listening.
+        os.killpg(running.pid, signal.SIGKILL)
         return running.pid

@@ -10,11 +10,8 @@ import time
 from mlops_assets.assets.address import MONITORING, table
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
 from mlops_assets.drills.refusals import DrillFailed
-from mlops_assets.drills.scene import Scene
+from mlops_assets.drills.scene import NOTICING, Scene
 
-SENSOR = "silence__notice"
-NOTICE_SECONDS, LOOK_EVERY_S = 180.0, 5.0
-"""A server counts as silent after a minute."""
 QUIET_S = 2.0
 """Of answers before the kill and after the recovery."""
 
@@ -38,23 +35,16 @@ def play_server(scene: Scene) -> None:
     _answers_for_a_while(scene)
     scene.inject(f"the model server (process {scene.kill('endpoint')}) is killed with SIGKILL")
     scene.until("its port is silent", lambda: scene.seen(Source.ANSWERS, answered="no"))
-    scene.until("the dead-man's sensor tells people", lambda: _told(scene), NOTICE_SECONDS)
+    scene.until_told("silence/server")
     scene.practise("watch", "--patience", "1", codes=(1,))
     scene.practise("status", codes=(1,))
     scene.practise("alerts")
     day = system.live()
     _answers_for_a_while(scene)
-    system.daemon.tick(SENSOR)
+    system.daemon.tick(NOTICING)
     lived = system.deployment.tables.read(table(system.use_case, MONITORING, "traffic"), day, day)
     scene.observe(f"{day} is answered by the same digest", set(lived["digest"]) == {scene.known["good"]}, "traffic")
     nothing_is_lost(scene)
-
-
-def _told(scene: Scene) -> bool:
-    """Tick the dead-man's sensor as the daemon does; True once people were told."""
-    time.sleep(LOOK_EVERY_S)
-    scene.system.daemon.tick(SENSOR)
-    return any(alert.key.startswith("silence/server") for alert in scene.system.deployment.alerts.sent())
 
 
 def nothing_is_lost(scene: Scene) -> None:
@@ -106,9 +96,9 @@ WORKER_KILLED = Drill(
     ),
     forbidden=(
         Forbidden(
-            promise="callers are answered by another version",
+            promise="callers are answered by another champion",
             source=Source.ANSWERS,
-            facts={"answered": "yes", "digest": "not {good}"},
+            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
         ),
     ),
 )
@@ -141,9 +131,9 @@ SERVER_KILLED = Drill(
     ),
     forbidden=(
         Forbidden(
-            promise="callers are answered by another version",
+            promise="callers are answered by another champion",
             source=Source.ANSWERS,
-            facts={"answered": "yes", "digest": "not {good}"},
+            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
         ),
         Forbidden(promise="something is rolled back", source=Source.HISTORY, facts={"kind": "rolled_back"}),
     ),

@@ -2,8 +2,8 @@
 
 Here: the incident and what must be seen of it. Belongs here: nothing else.
 
-A forest that slow would be too large for any registry. So a real logistic model is trained, and a chain of products with
-one matrix is put behind it in its ONNX graph, of which nothing but a zero comes out: the same scores to the last bit.
+A forest that slow would be too large for any registry. So a real logistic model is trained, and a chain of products
+with one matrix is put behind it in its ONNX graph, of which only zeros come: the same scores to the last bit.
 """
 
 from dataclasses import replace
@@ -19,8 +19,8 @@ from mlops_assets.drills.system import System
 from mlops_assets.ml.bundles import MODEL_FILES, bundle_digest
 from mlops_assets.ml.gates import IN_TIME
 
-WIDTH, LAYERS = 512, 160
-"""2.5 ms of a core for each layer, so 0.4 s for a request: a hundred times what the others take."""
+WIDTH, LAYERS = 512, 1000
+"""A quarter of a millisecond for each layer on a quiet core, so a quarter of a second for a request."""
 DAYS = 4
 BEFORE = ((TRAINING, "training_set"), (MODELS, "parameter_study"), (MODELS, "model"))
 AFTER = (
@@ -37,7 +37,7 @@ def play(scene: Scene) -> None:
     scene.observe("the gate of the server's time refuses it", not gates[IN_TIME].passed, gates[IN_TIME].reason)
     scene.observe("no arm holds it", not slow.aliases, f"version {slow.version} holds {slow.aliases or 'no arm'}")
     scene.known |= {"good": good.digest, "version": str(slow.version)}
-    scene.inject(f"version {slow.version}, a hundred times slower than version {good.version}, is forced to champion")
+    scene.inject(f"version {slow.version}, far slower than version {good.version}, is forced to champion")
     done = system.mlops("promote", str(slow.version), "--by", BY, "--reason", "a drill: force a slow version in")
     if done.code:
         raise DrillFailed(f"the slow version was not promoted: {done.output}")
@@ -101,7 +101,7 @@ def slowed(content: bytes, width: int, layers: int) -> bytes:
 
 SLOW_MODEL = Drill(
     name="slow_model",
-    injects="a model with the right scores that takes a hundred times as long is forced past the gate that refused it",
+    injects="a model with the right scores that takes a quarter of a second for each is forced past its gates",
     runbook="roll_back",
     play=play,
     days=DAYS,

@@ -26,8 +26,8 @@ LEFT_OUT = ("-wal", "-shm", "-journal", ".lock", ".pid", ".sock", ".log", ".half
 """Of a database these belong to its writers, of a server to its process: a copy has neither."""
 OF_PROCESSES = {"dagster/logs", "dagster/storage", "serving/nudge", "serving/server.json"}
 PARTS = ("dagster", "mlflow", "serving", "features", "landing", "artifacts", "studies", "dvc", "dvc-remote")
-"""Folders of a state, in the order of copying; the tables come after them."""
-FILES = ("alerts.jsonl", "alerts.delivered.json")
+"""Folders of a state, in the order of copying; the tables come after them. What people were told stays behind: an alert
+that is open in the original would not be told in the copy."""
 
 
 def copy_state(settings: Settings, folder: Path) -> int:
@@ -38,11 +38,7 @@ def copy_state(settings: Settings, folder: Path) -> int:
     refuse_elsewhere(settings)
     folder.mkdir(parents=True)
     copied = sum(_copy(settings.state / name, folder / name, settings.state) for name in PARTS)
-    copied += _copy(settings.tables, folder / "tables", settings.state)
-    for name in FILES:
-        if (settings.state / name).exists():
-            copied += _one(settings.state / name, folder / name)
-    return copied
+    return copied + _copy(settings.tables, folder / "tables", settings.state)
 
 
 def traces(folder: Path) -> dict[str, str]:

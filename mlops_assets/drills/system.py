@@ -22,11 +22,13 @@ from mlops_assets.automation.feed import IN_PROGRESS
 from mlops_assets.automation.jobs import DAY, TRAIN
 from mlops_assets.automation.walk import last_day
 from mlops_assets.contracts import Arm, ModelVersion, UseCase
-from mlops_assets.demo.daemon import Daemon, RunFailed
+from mlops_assets.demo.daemon import Daemon, RunFailed, SensorFailed
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.sandbox import Sandbox
 
-COMMAND_SECONDS = 120
+COMMAND_SECONDS, START_SECONDS, LONGEST_ERROR = 300, 240.0, 200
+"""Ten times what a quiet machine needs: a drill is not about a busy one."""
+TOO_LONG = 124
 MOST_ROUNDS = 6
 """Rounds of the sensors after a day; more would mean that they ask each other for ever."""
 
@@ -74,7 +76,8 @@ class System:
 
     def start_services(self, **other: Any) -> None:
         """Start what does not answer, whoever is to start it by the settings; ``other`` settings are for this start."""
-        ensure_services(replace(self.settings, start_services=True, **other), until_pid=os.getpid())
+        wanted = replace(self.settings, start_services=True, **other)
+        ensure_services(wanted, until_pid=os.getpid(), timeout_seconds=START_SECONDS)
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -125,9 +128,17 @@ class System:
         """Tick every sensor but the feed until none asks for anything."""
         feed = automation(self.use_case.domain, "feed")
         for _ in range(MOST_ROUNDS):
-            asked = [self.daemon.tick(name) for name in self.daemon.sensors if name != feed]
+            asked = [self._ticked(name) for name in self.daemon.sensors if name != feed]
             if not any(asked):
                 return
+
+    def _ticked(self, sensor: str) -> bool:
+        """One tick; one that fails is on Dagster's record, and may be what the drill is about."""
+        try:
+            return self.daemon.tick(sensor)
+        except SensorFailed as error:
+            self.say(f"a tick failed: {str(error)[:LONGEST_ERROR]}")
+            return False
 
     def day_again(self, day: str) -> None:
         """Materialize a day's partition anew, as a person in the UI would; then what the sensors make of it."""
@@ -169,13 +180,9 @@ class System:
 
     def mlops(self, *words: str) -> Done:
         """The command ``mlops`` as a person types it, on this sandbox."""
-        command = self.sandbox.command("mlops_assets.cli.main", *words)
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
-        quoted = [f'"{word}"' if " " in word else word for word in words]
-        self.commands.append(
-            Done(line=" ".join(["mlops", *quoted]), code=done.returncode, output=(done.stdout + done.stderr).strip())
-        )
-        self.say(f"$ {self.commands[-1].line}")
+        line = " ".join(["mlops", *(f'"{word}"' if " " in word else word for word in words)])
+        self.say(f"$ {line}")
+        self.commands.append(_run(line, self.sandbox.command("mlops_assets.cli.main", *words)))
         return self.commands[-1]
 
     def _cancel_copied_runs(self) -> None:
@@ -183,3 +190,13 @@ class System:
         for run in self.instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS))):
             self.say(f"the copy was made while {run.job_name} ran: canceled here")
             self.instance.report_run_canceled(run, message="the process of this run is that of the original")
+
+
+def _run(line: str, command: Sequence[str]) -> Done:
+    """A command to its end; one that takes too long is ended, and that is what came of it."""
+    options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    try:
+        done = subprocess.run(command, timeout=COMMAND_SECONDS, check=False, **options)
+    except subprocess.TimeoutExpired:
+        return Done(line=line, code=TOO_LONG, output=f"not done after {COMMAND_SECONDS} s")
+    return Done(line=line, code=done.returncode, output=done.stdout.strip())

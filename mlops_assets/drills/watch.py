@@ -17,7 +17,7 @@ from mlops_assets.contracts import UseCase
 from mlops_assets.drills.drill import Moment, Source
 
 EVERY_S = 0.1
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 LONGEST_PROBLEM = 300
 Look = Callable[[], tuple[str, Mapping[str, str]]]
 

@@ -91,6 +91,13 @@ def test_the_post_mortem_has_the_timeline_the_commands_and_what_did_not_work():
     assert (facts.seconds, facts.days) == ({"detection": 10.0, "decision": 12.0}, {"detection": 1, "decision": 1})
 
 
+def test_what_the_server_logs_again_and_again_stands_once_in_the_timeline():
+    moments = [told(at, Source.SERVER_LOG) for at in (101.0, 102.0, 103.0)]
+    verdict = judge(DRILL, INJECTED, moments, KNOWN)
+    text = written(DRILL, facts_of(DRILL, verdict, "2013-04-03", "the base", 1.0), verdict, moments, [], [])
+    assert text.count("(3 times)") == text.count("| server log |") == 1
+
+
 def test_the_page_names_every_failure(tmp_path):
     verdict = judge(DRILL, INJECTED, [ALARM, HOLD], KNOWN)
     facts = facts_of(DRILL, verdict, "2013-04-03", "the base", 60.0)
