@@ -41,6 +41,7 @@ class Graph:
         settings = Settings(state=root, start_services=False, live_from=USE_CASE.domain.live_from)
         parts = Deployment(settings)
         self.artifacts, self.feature_store, self.studies = parts.artifacts, parts.feature_store, parts.studies
+        self.tables = parts.tables
         registry = MemoryRegistry()
         named = ("source", "tables", "feature_store", "artifacts", "studies")
         resources = {
