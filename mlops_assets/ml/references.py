@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.contracts import from_json, to_json
+from mlops_assets.ml.attribution_reference import AttributionReference
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.ml.drift import SAMPLE_ROWS, InputReference, fit_inputs, spread_rows
 from mlops_assets.ml.drift_engines import DriftEngine
@@ -64,6 +65,8 @@ class ReferenceFacts:
 
     inputs: InputReference
     outcomes: OutcomeReference
+    attributions: AttributionReference | None = None
+    """None in versions from before they were kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MONITORING, group, key
 from mlops_assets.assets.files import judgements_of, put_judgement, put_release_decision
+from mlops_assets.assets.monitoring.shown import history_of
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import calendar, days_of, window
 from mlops_assets.contracts import (
@@ -66,11 +67,11 @@ def build_challengers(use_case: UseCase) -> list[Any]:
                 decision = _decide(use_case, releases, artifacts, rows, held, day)
                 put_release_decision(artifacts, use_case, decision)
                 if held.to_arm:
-                    judged.append(_judge(use_case, releases, rows, held, day))
-                    put_judgement(artifacts, use_case, judged[-1])
+                    judged.append(put_judgement(artifacts, use_case, _judge(use_case, releases, rows, held, day)))
                 cutoff = releases.registry.version(use_case.name, held.version).cutoff_day
                 verdicts.append({**to_plain(decision), "cutoff_day": cutoff})
-        return dg.MaterializeResult(metadata=_metadata(judged, verdicts))
+        pictures = {"picture": history_of(artifacts, use_case, judged[-1])} if judged else {}
+        return dg.MaterializeResult(metadata={**_metadata(judged, verdicts), **pictures})
 
     return [challenger_regret]
 

@@ -2,9 +2,13 @@
 
 Here: ``Evidence`` and how it is read. Belongs here: which rows and which reference a monitor is given. Does not:
 what a monitor makes of them (``ml.monitoring``, ``ml.performance``).
+
+The history of promotions is read once and looked at as it stood at the end of the day: a day that is judged again
+later meets the champion and the predecessor that it had.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -14,9 +18,12 @@ from mlops_assets.adapters.tables import TableMissing, Tables
 from mlops_assets.assets.address import DATASETS, table
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import shift
-from mlops_assets.contracts import Transition, UseCase
+from mlops_assets.contracts import Arm, Transition, UseCase
 from mlops_assets.ml.monitoring import Subject
+from mlops_assets.ml.policy import ROLLBACK_DAYS
 from mlops_assets.ml.segments import of_segment
+from mlops_assets.ml.server_health import Service, of_arms, service_of
+from mlops_assets.ml.tenures import as_of, holders, previous_champion
 
 WINDOW_DAYS = 7
 
@@ -34,12 +41,25 @@ class Evidence:
     """Outcomes that became known in the last seven days, with the answers."""
     landed_rows: int
     quarantined_rows: int
+    since_promotion: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Outcomes of the days in which the champion can be rolled back; without a predecessor those of seven days."""
+
+    def of_champion(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows that the present champion scored, with its score as ``score``, whoever answered them."""
+        if rows.empty or self.champion is None:
+            return rows
+        mine = rows[rows["champion_version"] == self.champion.version]
+        return mine.assign(score=mine["champion_score"])
 
 
 def gather(tables: Tables, releases: Releases, use_case: UseCase, day: str) -> Evidence:
     """Read what the monitors of a day need."""
-    champion = releases.promotions.champion_at(use_case.name, day)
+    history = as_of(releases.promotions.all(use_case.name), day)
+    champion = holders(history).get(Arm.CHAMPION)
+    predecessor = previous_champion(history) if champion else None
     first = shift(day, 1 - WINDOW_DAYS)
+    reach = shift(day, -ROLLBACK_DAYS) if predecessor else first
+    outcomes = rows_between(tables, use_case, "outcomes", reach, day)
     return Evidence(
         about=Subject(
             day=day,
@@ -47,10 +67,11 @@ def gather(tables: Tables, releases: Releases, use_case: UseCase, day: str) -> E
             champion_digest=champion.digest if champion else None,
         ),
         champion=champion,
-        predecessor=releases.promotions.previous_champion(use_case.name) if champion else None,
+        predecessor=predecessor,
         # Whoever asks a segment's model about another one's decisions gets an answer, and says nothing of the model.
         traffic=of_segment(rows_between(tables, use_case, "traffic", first, day), use_case.segment),
-        outcomes=rows_between(tables, use_case, "outcomes", first, day),
+        outcomes=outcomes[outcomes["day"] >= first] if len(outcomes) else outcomes,
+        since_promotion=outcomes,
         # All rows that landed, for a segment too: its features are made of every segment's.
         landed_rows=sum(_count(tables, use_case, name, day) for name in ("flights", "arrivals", "weather")),
         quarantined_rows=_count(tables, use_case, "quarantine", day),
@@ -62,6 +83,53 @@ def _count(tables: Tables, use_case: UseCase, name: str, day: str) -> int:
         return len(tables.read(table(use_case.domain, DATASETS, name), day, day, columns=["day"]))
     except TableMissing:
         return 0
+
+
+def services(tables: Tables, use_case: UseCase, seen: Evidence) -> tuple[Service, list[Service]]:
+    """How the day was served by its champion, and the days before the champion's promotion by whoever it was then.
+
+    On the day of its promotion another one answered most: only its own answers count, and nobody is missed.
+    """
+    day, champion = seen.about.day, seen.champion
+    if champion is None:
+        raise ValueError("there is no champion")
+    first, last = shift(champion.day, -use_case.monitoring.server.usual_days), shift(champion.day, -1)
+    today = of_arms(seen.traffic[seen.traffic["day"] == day], champion.version)
+    young = champion.day >= day
+    planned = _planned(tables, use_case, day, day)
+    now = service_of(today[today["arm"] == Arm.CHAMPION] if young else today,
+                     planned.iloc[:0] if young else planned, use_case.entity_id)  # fmt: skip
+    columns = ["day", use_case.entity_id, "arm", "version", "latency_ms", *_segment_columns(use_case)]
+    before = of_segment(rows_between(tables, use_case, "traffic", first, last, columns), use_case.segment)
+    if before.empty:
+        return now, []
+    asked = _planned(tables, use_case, first, last)
+    days = sorted(before["day"].unique())
+    parts = ((of_arms(before[before["day"] == d]), asked[asked["day"] == d]) for d in days)
+    return now, [service_of(rows, wanted, use_case.entity_id) for rows, wanted in parts]
+
+
+def _planned(tables: Tables, use_case: UseCase, first: str, last: str) -> pd.DataFrame:
+    """The decisions of those days (but for the first hours of a day, which are of flights of the next): id, day, hour.
+
+    Decided before midnight about a flight after it: the log has such an answer under the day before.
+    """
+    columns = ["day", use_case.entity_id, "sched_dep_at", *_segment_columns(use_case)]
+    try:
+        flights = tables.read(table(use_case.domain, DATASETS, "flights"), first, last, columns=columns)
+    except TableMissing:
+        flights = pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+    flights = of_segment(flights, use_case.segment)
+    if flights.empty:
+        return flights.assign(hour=None)
+    decided = flights["sched_dep_at"] - pd.Timedelta(minutes=use_case.decision_lead_minutes)
+    local = decided.dt.tz_convert(use_case.timezone)
+    known = flights.assign(hour=local.dt.strftime("%H"))
+    return known[local.dt.strftime("%Y-%m-%d") == known["day"]]
+
+
+def _segment_columns(use_case: UseCase) -> Sequence[str]:
+    return [use_case.segment.column] if use_case.segment else []
 
 
 def recomputed(feature_store: FeatureStore, use_case: UseCase, served: pd.DataFrame) -> pd.DataFrame:
