@@ -226,8 +226,9 @@ def _judge(context: dg.AssetExecutionContext, bench: Bench, seen: Evidence, name
 
 def _shown(context: dg.AssetExecutionContext, bench: Bench, seen: Evidence, judgement: Judgement) -> dict[str, Any]:
     """Pictures and tables; a verdict stands without them."""
-    reference = _reference(bench, seen) if judgement.monitor == "performance" and seen.champion else None
+    judged = judgement.monitor == "performance" and judgement.verdict is not Verdict.UNKNOWN
     try:
+        reference = _reference(bench, seen) if judged else None
         return shown(bench.artifacts, bench.use_case, seen, judgement, reference)
     except Exception as error:
         context.log.exception(f"{judgement.monitor} of {seen.about.day} could not be drawn")
