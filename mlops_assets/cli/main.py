@@ -9,6 +9,7 @@ from mlops_assets.cli.alerts import alerts
 from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
 from mlops_assets.cli.impact import impact
+from mlops_assets.cli.incidents import incidents
 from mlops_assets.cli.keys import keys, verify
 from mlops_assets.cli.look import lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
@@ -27,7 +28,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, alerts, history, why, lineage, impact, verify, reproduce, card)
+LOOK = (status, alerts, incidents, history, why, lineage, impact, verify, reproduce, card)
 OPERATE = (promote, override, rollback, sign_off, transfer, keys)
 for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)

@@ -32,6 +32,7 @@ from mlops_assets.contracts.facts import (
     Training,
     UseCase,
 )
+from mlops_assets.contracts.incidents import Incident, IncidentDay, InvolvedVersion, Moment, Phase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
 from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
@@ -56,13 +57,18 @@ __all__ = [
     "FilePointer",
     "Gate",
     "Gates",
+    "Incident",
+    "IncidentDay",
+    "InvolvedVersion",
     "Judgement",
     "Levels",
     "Manifest",
     "ModelVersion",
+    "Moment",
     "Monitoring",
     "Owner",
     "ParameterStudy",
+    "Phase",
     "Release",
     "ReleaseDecision",
     "Segment",

@@ -10,7 +10,8 @@ within it (a second day, a day whose outcomes came late) is no news: no second a
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlops_assets.contracts import Judgement, Verdict
+from mlops_assets.contracts import Arm, Judgement, Transition, Verdict
+from mlops_assets.ml.tenures import holders
 
 
 def revised(new: Judgement, earlier: Judgement | None) -> Judgement:
@@ -40,3 +41,19 @@ def episode(judgements: Sequence[Judgement], monitor: str, champion: int | None,
             break
         found += [one] if known[one] is Verdict.ALARM else []
     return found[::-1]
+
+
+def left_on(lines: Sequence[Transition], champion: Transition | None, day: str) -> str | None:
+    """The day on which a champion was replaced, when it was, and not by what was decided about ``day`` itself.
+
+    Of a day that is decided again: nothing can be done to a champion that is none any more.
+    """
+    present = holders(lines).get(Arm.CHAMPION)
+    if champion is None or (present is not None and present.version == champion.version):
+        return None
+    since = [line for line in lines if line.at > champion.at]
+    left = next(
+        (n for n in since if n.to_arm == Arm.CHAMPION or (n.from_arm, n.version) == (Arm.CHAMPION, champion.version)),
+        None,
+    )
+    return None if left is None or left.event_id.startswith(f"decision/{day}/") else left.day

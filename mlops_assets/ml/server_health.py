@@ -41,8 +41,9 @@ class Service:
     """Of these, without any record."""
     outage_hours: int
     """Hours with decisions of which none has a record."""
-    median_ms: float
-    p95_ms: float
+    median_ms: float | None
+    """None without any answer of the champion."""
+    p95_ms: float | None
 
     @property
     def fallback_share(self) -> float:
@@ -71,8 +72,8 @@ def service_of(rows: pd.DataFrame, planned: pd.DataFrame, entity_id: str) -> Ser
         planned=int(alive.sum()),
         unanswered=int((alive & ~recorded).sum()),
         outage_hours=int(planned.loc[~alive.astype(bool), "hour"].nunique()),
-        median_ms=float(np.median(latencies)) if len(latencies) else float("nan"),
-        p95_ms=float(np.quantile(latencies, 0.95)) if len(latencies) else float("nan"),
+        median_ms=float(np.median(latencies)) if len(latencies) else None,
+        p95_ms=float(np.quantile(latencies, 0.95)) if len(latencies) else None,
     )
 
 
@@ -94,14 +95,15 @@ def server_health(about: Subject, today: Service, before: list[Service], limits:
     numbers = {**_numbers(today), **_usual(usual, limits)}
     problems = [*_absolute(today, limits), *_worse(today, usual, limits)]
     outage = f"; {today.outage_hours} hours without any answer are nobody's" if today.outage_hours else ""
-    calm = f"median {today.median_ms:.1f} ms, p95 {today.p95_ms:.1f} ms, {today.fallback_share:.1%} by the fallback"
+    slow = f"median {today.median_ms or 0:.1f} ms, p95 {today.p95_ms or 0:.1f} ms"
+    calm = f"{slow}, {today.fallback_share:.1%} by the fallback"
     reason = ("; ".join(problems) or f"{calm}: {_told(usual)}") + outage
     return judgement(MONITOR, about, Verdict.ALARM if problems else Verdict.OK, reason, numbers, seen)
 
 
 def _absolute(today: Service, limits: ServerLimits) -> list[str]:
     problems = []
-    if today.p95_ms > limits.max_p95_ms:
+    if today.p95_ms is not None and today.p95_ms > limits.max_p95_ms:
         problems.append(f"p95 is {today.p95_ms:.0f} ms, more than the {limits.max_p95_ms:g} ms that are allowed")
     if today.fallback_share > limits.max_fallback_share:
         allowed = f"more than the {limits.max_fallback_share:.1%} that are allowed"
@@ -115,7 +117,7 @@ def _worse(today: Service, usual: list[Service], limits: ServerLimits) -> list[s
     problems = []
     for name in ("median_ms", "p95_ms"):
         now, most = getattr(today, name), max(getattr(day, name) for day in usual)
-        if now > max(limits.latency_ratio * most, limits.least_latency_ms):
+        if now is not None and now > max(limits.latency_ratio * most, limits.least_latency_ms):
             problems.append(f"{name.removesuffix('_ms')} is {now:.0f} ms, before this champion at most {most:.0f} ms")
     seen, rate = today.answers + today.fallbacks, max(_share(usual, "fallback_share"), LEAST_RATE)
     if binomial_tail(today.fallbacks, seen, rate) < CHANCE:
@@ -127,7 +129,7 @@ def _worse(today: Service, usual: list[Service], limits: ServerLimits) -> list[s
     return problems
 
 
-def _numbers(today: Service) -> dict[str, float]:
+def _numbers(today: Service) -> dict[str, float | None]:
     return {
         "median_ms": today.median_ms,
         "p95_ms": today.p95_ms,
@@ -137,15 +139,15 @@ def _numbers(today: Service) -> dict[str, float]:
     }
 
 
-def _usual(usual: list[Service], limits: ServerLimits) -> dict[str, float]:
+def _usual(usual: list[Service], limits: ServerLimits) -> dict[str, float | None]:
     """What was usual before, and the p95 above which the monitor speaks."""
     if not usual:
         return {"p95_ms_limit": limits.max_p95_ms}
-    most = max(day.p95_ms for day in usual)
+    medians, slowest = ([getattr(day, name) for day in usual] for name in ("median_ms", "p95_ms"))
     return {
-        "p95_ms_limit": min(limits.max_p95_ms, max(limits.latency_ratio * most, limits.least_latency_ms)),
-        "usual_median_ms": float(np.median([day.median_ms for day in usual])),
-        "usual_p95_ms": float(np.median([day.p95_ms for day in usual])),
+        "p95_ms_limit": min(limits.max_p95_ms, max(limits.latency_ratio * max(slowest), limits.least_latency_ms)),
+        "usual_median_ms": float(np.median(medians)),
+        "usual_p95_ms": float(np.median(slowest)),
         "usual_fallback_share": _share(usual, "fallback_share"),
         "usual_unanswered_share": _share(usual, "unanswered_share"),
     }

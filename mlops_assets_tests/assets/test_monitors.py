@@ -101,7 +101,7 @@ def test_a_version_from_before_attributions_were_kept_says_so(lived):
     registry.register(NAME, "old", bundle, documents, first.digest, {"cutoff_day": LAST})
     cause = Cause(id="old", day=LIVE[0], by="operator:test", reason="to set the stage")
     lived.releases.enter(NAME, 2, first.digest, Arm.CHAMPION, cause=cause, kind="override")
-    told = shown(lived.materialize([key(lived.use_case, MONITORING, "attribution_drift")], LIVE[1]))
+    told = shown(lived.materialize([key(lived.use_case, MONITORING, "attribution_drift")], NEXT))
     assert told["attribution_drift"]["verdict"] == "unknown"
     assert "from before attributions were kept" in told["attribution_drift"]["reason"]
 
@@ -114,10 +114,10 @@ def test_an_honest_day_of_a_new_champion_is_served_as_before(lived):
 
 
 def test_a_slow_champion_is_seen_against_the_days_before_it(lived):
-    rows = lived.memory.tables.read(TRAFFIC, LIVE[0], LIVE[0])
-    lived.memory.tables.replace(TRAFFIC, rows.assign(latency_ms=10.0), [LIVE[0]], {})
-    rows = lived.memory.tables.read(TRAFFIC, LIVE[1], LIVE[1])
-    lived.memory.tables.replace(TRAFFIC, rows.assign(latency_ms=10.0), [LIVE[1]], {})
+    for day in LIVE:
+        rows = lived.memory.tables.read(TRAFFIC, day, day)
+        lived.memory.tables.replace(TRAFFIC, rows.assign(latency_ms=10.0), [day], {})
+        health(lived, day)
     lived_on(lived, slower=20.0)
     result = lived.materialize([key(lived.use_case, MONITORING, "server_health")], NEXT)
     assert checks_of(result) == {"server_health/is_quiet": False}
@@ -132,8 +132,13 @@ def test_a_server_that_fell_back_is_seen(lived):
 
 
 def test_the_day_of_its_promotion_is_not_held_against_a_champion_that_hardly_answered_on_it(lived):
-    enthrone(lived, LIVE[0])
-    assert health(lived, LIVE[1])["verdict"] == "unknown"
+    lived_on(lived)
+    second = lived.memory.registry.version(NAME, 2)
+    files = bundle_of(lived.memory.artifacts, lived.use_case, LAST)
+    lived.memory.registry.register(NAME, "third", files, {}, second.digest, {"cutoff_day": LAST})
+    cause = Cause(id="third", day=NEXT, by="operator:test", reason="to set the stage")
+    lived.releases.enter(NAME, 3, second.digest, Arm.CHAMPION, cause=cause, kind="override")
+    assert health(lived, NEXT)["verdict"] == "unknown"
 
 
 @pytest.mark.parametrize("monitor", ["performance", "data_contract"])

@@ -4,6 +4,7 @@ Here: challenger_regret, by day. Belongs here: what the release table is given a
 Does not: the table (``ml.releases``), carrying a conclusion out (``assets.releases``).
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MONITORING, group, key
-from mlops_assets.assets.files import judgements_of, put_judgement, put_release_decision
+from mlops_assets.assets.files import champion_judged, judgements_of, put_judgement, put_release_decision
 from mlops_assets.assets.monitoring.shown import history_of
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import calendar, days_of, window
@@ -33,6 +34,7 @@ from mlops_assets.ml.monitoring import Subject
 from mlops_assets.ml.performance import challenger_regret as judge
 from mlops_assets.ml.releases import ArmEvidence, Candidate, compare_arms, decide_release
 from mlops_assets.ml.sign_offs import SIGNED_OFF, missing_sign_offs
+from mlops_assets.ml.tenures import as_judged, holders
 
 ALARMS = ("performance", "data_contract")
 """Monitors that would notice a bad release: without their verdict nothing moves on."""
@@ -62,12 +64,15 @@ def build_challengers(use_case: UseCase) -> list[Any]:
         verdicts: list[dict[str, Any]] = []
         for day in days_of(context):
             judged, verdicts = [], []
-            for held in candidates_on(releases, use_case, day):
+            history = releases.promotions.all(use_case.name)
+            for held in candidates_on(history, day):
                 rows = paired_rows(tables, use_case, held, day)
-                decision = _decide(use_case, releases, artifacts, rows, held, day)
+                decision = _decide(use_case, releases, artifacts, history, rows, held, day)
                 put_release_decision(artifacts, use_case, decision)
                 if held.to_arm:
-                    judged.append(put_judgement(artifacts, use_case, _judge(use_case, releases, rows, held, day)))
+                    about = _subject(history, day, champion_judged(artifacts, use_case, day))
+                    said = judge(about, rows, label=use_case.label, margin=use_case.release.margin)
+                    judged.append(put_judgement(artifacts, use_case, said))
                 cutoff = releases.registry.version(use_case.name, held.version).cutoff_day
                 verdicts.append({**to_plain(decision), "cutoff_day": cutoff})
         pictures = {"picture": history_of(artifacts, use_case, judged[-1])} if judged else {}
@@ -76,17 +81,17 @@ def build_challengers(use_case: UseCase) -> list[Any]:
     return [challenger_regret]
 
 
-def candidates_on(releases: Releases, use_case: UseCase, day: str) -> list[Transition]:
+def candidates_on(history: Sequence[Transition], day: str) -> list[Transition]:
     """The versions in shadow or canary that entered before the end of the day; without a champion, the newest that was
     registered and is in no arm: it waits for a sign-off, and is looked at again every day."""
-    arms = releases.promotions.arms(use_case.name)
+    arms = holders(history)
     held = [arms[arm] for arm in (Arm.SHADOW, Arm.CANARY) if arm in arms and arms[arm].day <= day]
-    return held if held or Arm.CHAMPION in arms else unreleased(releases, use_case, day)
+    return held if held or Arm.CHAMPION in arms else unreleased(history, day)
 
 
-def unreleased(releases: Releases, use_case: UseCase, day: str) -> list[Transition]:
+def unreleased(lines: Sequence[Transition], day: str) -> list[Transition]:
     """The newest version, where nothing but its registration and sign-offs has happened to it by the day."""
-    history = [line for line in releases.promotions.all(use_case.name) if line.day <= day]
+    history = [line for line in lines if line.day <= day]
     mine = [line for line in history if line.version == history[-1].version] if history else []
     return mine[:1] if mine and {line.kind for line in mine} <= {"registered", SIGNED_OFF} else []
 
@@ -104,21 +109,25 @@ def paired_rows(tables: Tables, use_case: UseCase, held: Transition, day: str) -
     return mine.assign(challenger_score=mine[f"{held.to_arm}_score"], score=mine["champion_score"])
 
 
-def _judge(use_case: UseCase, releases: Releases, rows: pd.DataFrame, held: Transition, day: str) -> Judgement:
-    champion = releases.promotions.champion_at(use_case.name, day)
-    about = Subject(
+def _subject(history: Sequence[Transition], day: str, judged_about: int | None) -> Subject:
+    champion = holders(as_judged(history, day, judged_about)).get(Arm.CHAMPION)
+    return Subject(
         day=day,
         champion_version=champion.version if champion else None,
         champion_digest=champion.digest if champion else None,
     )
-    return judge(about, rows, label=use_case.label, margin=use_case.release.margin)
 
 
 def _decide(
-    use_case: UseCase, releases: Releases, artifacts: Artifacts, rows: pd.DataFrame, held: Transition, day: str
+    use_case: UseCase,
+    releases: Releases,
+    artifacts: Artifacts,
+    history: Sequence[Transition],
+    rows: pd.DataFrame,
+    held: Transition,
+    day: str,
 ) -> ReleaseDecision:
     evaluation = from_json(Evaluation, releases.registry.document(use_case.name, held.version, "evaluation.json"))
-    history = releases.promotions.all(use_case.name)
     candidate = Candidate(
         version=held.version,
         arm=Arm(held.to_arm) if held.to_arm else None,
@@ -128,12 +137,11 @@ def _decide(
         unsigned=missing_sign_offs(use_case.release.sign_off, history, held.version, held.digest),
     )
     armed = [j for j in judgements_of(artifacts, use_case, day, ALARMS) if j.verdict is not Verdict.UNKNOWN]
-    has_champion = Arm.CHAMPION in releases.promotions.arms(use_case.name)
     return decide_release(
         day,
         candidate,
         use_case.release,
-        has_champion=has_champion,
+        has_champion=Arm.CHAMPION in holders(history),
         alarms_armed=len(armed) == len(ALARMS),
         paired=evidence_of(use_case, rows),
     )

@@ -3,11 +3,10 @@
 Here: ``Evidence`` and how it is read. Belongs here: which rows and which reference a monitor is given. Does not:
 what a monitor makes of them (``ml.monitoring``, ``ml.performance``).
 
-The history of promotions is read once and looked at as it stood at the end of the day: a day that is judged again
-later meets the champion and the predecessor that it had.
+The history of promotions is read once and looked at as it stood when the day was first judged: a day that is judged
+again meets the champion and the predecessor that it had, whatever its verdict has led to since.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -22,8 +21,7 @@ from mlops_assets.contracts import Arm, Transition, UseCase
 from mlops_assets.ml.monitoring import Subject
 from mlops_assets.ml.policy import ROLLBACK_DAYS
 from mlops_assets.ml.segments import of_segment
-from mlops_assets.ml.server_health import Service, of_arms, service_of
-from mlops_assets.ml.tenures import as_of, holders, previous_champion
+from mlops_assets.ml.tenures import as_judged, holders, previous_champion
 
 WINDOW_DAYS = 7
 
@@ -52,9 +50,11 @@ class Evidence:
         return mine.assign(score=mine["champion_score"])
 
 
-def gather(tables: Tables, releases: Releases, use_case: UseCase, day: str) -> Evidence:
-    """Read what the monitors of a day need."""
-    history = as_of(releases.promotions.all(use_case.name), day)
+def gather(
+    tables: Tables, releases: Releases, use_case: UseCase, day: str, judged_about: int | None = None
+) -> Evidence:
+    """Read what the monitors of a day need. ``judged_about``: the champion of an earlier verdict on the same day."""
+    history = as_judged(releases.promotions.all(use_case.name), day, judged_about)
     champion = holders(history).get(Arm.CHAMPION)
     predecessor = previous_champion(history) if champion else None
     first = shift(day, 1 - WINDOW_DAYS)
@@ -83,53 +83,6 @@ def _count(tables: Tables, use_case: UseCase, name: str, day: str) -> int:
         return len(tables.read(table(use_case.domain, DATASETS, name), day, day, columns=["day"]))
     except TableMissing:
         return 0
-
-
-def services(tables: Tables, use_case: UseCase, seen: Evidence) -> tuple[Service, list[Service]]:
-    """How the day was served by its champion, and the days before the champion's promotion by whoever it was then.
-
-    On the day of its promotion another one answered most: only its own answers count, and nobody is missed.
-    """
-    day, champion = seen.about.day, seen.champion
-    if champion is None:
-        raise ValueError("there is no champion")
-    first, last = shift(champion.day, -use_case.monitoring.server.usual_days), shift(champion.day, -1)
-    today = of_arms(seen.traffic[seen.traffic["day"] == day], champion.version)
-    young = champion.day >= day
-    planned = _planned(tables, use_case, day, day)
-    now = service_of(today[today["arm"] == Arm.CHAMPION] if young else today,
-                     planned.iloc[:0] if young else planned, use_case.entity_id)  # fmt: skip
-    columns = ["day", use_case.entity_id, "arm", "version", "latency_ms", *_segment_columns(use_case)]
-    before = of_segment(rows_between(tables, use_case, "traffic", first, last, columns), use_case.segment)
-    if before.empty:
-        return now, []
-    asked = _planned(tables, use_case, first, last)
-    days = sorted(before["day"].unique())
-    parts = ((of_arms(before[before["day"] == d]), asked[asked["day"] == d]) for d in days)
-    return now, [service_of(rows, wanted, use_case.entity_id) for rows, wanted in parts]
-
-
-def _planned(tables: Tables, use_case: UseCase, first: str, last: str) -> pd.DataFrame:
-    """The decisions of those days (but for the first hours of a day, which are of flights of the next): id, day, hour.
-
-    Decided before midnight about a flight after it: the log has such an answer under the day before.
-    """
-    columns = ["day", use_case.entity_id, "sched_dep_at", *_segment_columns(use_case)]
-    try:
-        flights = tables.read(table(use_case.domain, DATASETS, "flights"), first, last, columns=columns)
-    except TableMissing:
-        flights = pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
-    flights = of_segment(flights, use_case.segment)
-    if flights.empty:
-        return flights.assign(hour=None)
-    decided = flights["sched_dep_at"] - pd.Timedelta(minutes=use_case.decision_lead_minutes)
-    local = decided.dt.tz_convert(use_case.timezone)
-    known = flights.assign(hour=local.dt.strftime("%H"))
-    return known[local.dt.strftime("%Y-%m-%d") == known["day"]]
-
-
-def _segment_columns(use_case: UseCase) -> Sequence[str]:
-    return [use_case.segment.column] if use_case.segment else []
 
 
 def recomputed(feature_store: FeatureStore, use_case: UseCase, served: pd.DataFrame) -> pd.DataFrame:

@@ -19,10 +19,11 @@ from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.scorers import reference_of, scorer_of
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import DATASETS, FEATURE_VIEWS, FEATURES, MONITORING, automation, group, key
-from mlops_assets.assets.files import put_judgement
+from mlops_assets.assets.files import champion_judged, put_judgement
 from mlops_assets.assets.metadata import plain
-from mlops_assets.assets.monitoring.evidence import Evidence, gather, recomputed, services
+from mlops_assets.assets.monitoring.evidence import Evidence, gather, recomputed
 from mlops_assets.assets.monitoring.explained import explained_days
+from mlops_assets.assets.monitoring.served import services
 from mlops_assets.assets.monitoring.shown import revision_of, shown
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
 from mlops_assets.contracts import Judgement, UseCase, Verdict
@@ -106,7 +107,7 @@ def _predecessor_regret(bench: Bench, seen: Evidence) -> Judgement:
 
 
 def _server_health(bench: Bench, seen: Evidence) -> Judgement:
-    today, before = services(bench.tables, bench.use_case, seen)
+    today, before = services(bench.artifacts, bench.tables, bench.use_case, seen)
     return server_health(seen.about, today, before, bench.use_case.monitoring.server)
 
 
@@ -196,7 +197,8 @@ def _quiet(use_case: UseCase, name: str) -> dg.AssetCheckSpec:
 def _judge_day(
     context: dg.AssetExecutionContext, bench: Bench, names: list[str], day: str
 ) -> tuple[Evidence, list[Judgement]]:
-    seen = gather(bench.tables, bench.releases, bench.use_case, day)
+    about = champion_judged(bench.artifacts, bench.use_case, day)
+    seen = gather(bench.tables, bench.releases, bench.use_case, day, about)
     judged = [_judge(context, bench, seen, name) for name in names]
     return seen, [put_judgement(bench.artifacts, bench.use_case, judgement) for judgement in judged]
 
@@ -213,8 +215,9 @@ def _judge(context: dg.AssetExecutionContext, bench: Bench, seen: Evidence, name
 
 def _shown(context: dg.AssetExecutionContext, bench: Bench, seen: Evidence, judgement: Judgement) -> dict[str, Any]:
     """Pictures and tables; a verdict stands without them."""
-    reference = _reference(bench, seen) if judgement.monitor == "performance" and seen.champion else None
+    judged = judgement.monitor == "performance" and judgement.verdict is not Verdict.UNKNOWN
     try:
+        reference = _reference(bench, seen) if judged else None
         return shown(bench.artifacts, bench.use_case, seen, judgement, reference)
     except Exception as error:
         context.log.exception(f"{judgement.monitor} of {seen.about.day} could not be drawn")

@@ -17,7 +17,7 @@ from mlops_assets.assets.files import judgements_of
 from mlops_assets.assets.metadata import drawing, plain
 from mlops_assets.assets.monitoring.evidence import Evidence
 from mlops_assets.assets.partitions import shift, span
-from mlops_assets.contracts import Judgement, UseCase, Verdict
+from mlops_assets.contracts import Judgement, UseCase
 from mlops_assets.ml.monitor_plots import Drawn, bars_picture, calibration_picture, history_picture
 from mlops_assets.ml.performance_intervals import by_slice, slice_numbers, slice_table
 from mlops_assets.ml.references import DriftReference
@@ -45,7 +45,7 @@ PARTS = {"data_drift": ("excess ", 1.0), "attribution_drift": ("moved ", None)}
 def shown(
     artifacts: Artifacts, use_case: UseCase, seen: Evidence, judgement: Judgement, reference: DriftReference | None
 ) -> dict[str, Any]:
-    """Metadata beside a verdict: pictures, and of performance the slices and the calibration."""
+    """Metadata beside a verdict: pictures; of performance, which comes with a reference, slices and calibration too."""
     found: dict[str, Any] = {"picture": history_of(artifacts, use_case, judgement)}
     if judgement.monitor in PARTS:
         start, limit = PARTS[judgement.monitor]
@@ -54,7 +54,7 @@ def shown(
         }
         ordered = dict(sorted(parts.items(), key=lambda part: -abs(part[1])))
         found["farthest"] = drawing(bars_picture(ordered, f"{judgement.monitor}: {start}", limit), "farthest features")
-    if judgement.monitor == "performance" and reference and judgement.verdict is not Verdict.UNKNOWN:
+    if reference is not None:
         found |= _performance(use_case, seen, reference)
     return found
 
