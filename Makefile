@@ -10,7 +10,7 @@ export PYTHONWARNINGS ?= ignore
 # A training whose threads spin while they wait takes 30 s instead of 3 s when anything else uses one of two cores.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-ray demo examples sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
+.PHONY: help setup setup-ray demo examples drill drills sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ lint: setup ## ruff and the direction of imports
 
 types: setup ## pyright on the floors below assets
 	$(BIN)/pyright
+
+drill: setup ## practise incidents on a copy of the running system: make drill NAMES="registry_down inverted_labels"
+	$(BIN)/mlops drill $(NAMES)
+
+drills: setup ## every incident on copies of a small system made for it; writes docs/drills.md
+	$(BIN)/mlops drill --all --on base --write docs/drills.md
 
 examples: setup ## cards of two versions and their difference into docs/examples/ (after `make demo`)
 	rm -rf docs/examples && mkdir -p docs/examples

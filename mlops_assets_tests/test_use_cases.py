@@ -90,9 +90,15 @@ def test_a_model_that_knows_nothing_fails_the_real_gates(use_case: UseCase):
 def test_its_release_needs_evidence_and_ends(use_case: UseCase):
     release = use_case.release
     assert release.shadow_days > 0
-    assert release.canary_days > 0
+    shares = [step.basis_points for step in release.canary_steps]
+    assert shares[0] > 0
+    assert shares == sorted(set(shares))
+    assert shares[-1] < 10_000
+    assert all(step.days > 0 for step in release.canary_steps)
     assert release.max_days >= max(release.shadow_days, release.canary_days)
-    assert 0 < release.canary_basis_points < 10_000
+    assert 0 < release.max_error_share < 0.5
+    assert release.max_latency_ratio > 1
+    assert release.max_latency_excess_ms > 0
     assert 0 < release.alpha < 0.5
     assert release.margin > 0
 

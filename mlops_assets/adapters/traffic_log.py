@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 Scalar = str | int | float | bool | None
 
 
-class ArmScore(msgspec.Struct, frozen=True):
+class ArmScore(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one arm said of one row."""
 
     arm: str
     version: int
     digest: str
     score: float
+    took_ms: float | None = None
+    """How long the arm took for the batch that the row came in; the first arm pays for the features that several need.
+    None where nobody waited for it, and in logs from before it was told."""
 
 
 class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,9 +127,10 @@ class TrafficLog(ABC):
         """The records of decisions as columns. Features that callers sent themselves are in ``read`` alone: nobody can
         say where they come from.
 
-        Book-keeping columns as in TrafficRecord; ``<arm>_score``, ``<arm>_version`` and ``<arm>_digest`` for every arm
-        that scored; ``<view>__feature_time``; the request fields by name; the features by name: numbers as the model
-        saw them, categories by level (the raw value where the caller sent it). A name of the book-keeping wins.
+        Book-keeping columns as in TrafficRecord; ``<arm>_score``, ``<arm>_version``, ``<arm>_digest`` and
+        ``<arm>_took_ms`` for every arm that scored; ``<view>__feature_time``; the request fields by name; the features
+        by name: numbers as the model saw them, categories by level (the raw value where the caller sent it). A name
+        of the book-keeping wins.
         """
         import pandas as pd
 
@@ -176,7 +180,7 @@ def _flat(record: TrafficRecord, features: Sequence[ModelFeature]) -> dict[str, 
     raw = {f.name: record.request[f.name] for f in features if f.kind == "category" and f.name in record.request}
     arms: dict[str, Any] = {}
     for said in record.scores:
-        arms |= {f"{said.arm}_{name}": getattr(said, name) for name in ("score", "version", "digest")}
+        arms |= {f"{said.arm}_{name}": getattr(said, name) for name in ("score", "version", "digest", "took_ms")}
     times = {f"{view}__feature_time": at for view, at in record.feature_times.items()}
     book = {name: getattr(record, name) for name in BOOK_KEEPING}
     return book | {k: v for k, v in (dict(record.request) | decoded | raw | times | arms).items() if k not in book}

@@ -32,14 +32,20 @@ from mlops_assets.contracts import (
     from_json,
     to_plain,
 )
+from mlops_assets.ml.releases import stale_because
 
 SERVER_SECONDS = 60
 """How long a release waits for the server: it polls every second and loads a model in less than one."""
 
-STEP_OF = {Arm.SHADOW: Step.TO_SHADOW, Arm.CANARY: Step.TO_CANARY, Arm.CHAMPION: Step.TO_CHAMPION}
+ARM_OF = {
+    Step.TO_SHADOW: Arm.SHADOW,
+    Step.TO_CANARY: Arm.CANARY,
+    Step.WIDEN: Arm.CANARY,
+    Step.TO_CHAMPION: Arm.CHAMPION,
+}
 DESCRIPTION_OF = {
     Arm.SHADOW: "The version scores every request and answers none: it passed its gates, nothing else is known.",
-    Arm.CANARY: "The version answers a share of the traffic; the champion scores the same rows.",
+    Arm.CANARY: "The version answers a share of the traffic, which grows; the champion scores the same rows.",
     Arm.CHAMPION: "The version answers the traffic; materialized once the server itself reports its digest.",
 }
 
@@ -83,12 +89,12 @@ def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinit
     ) -> Iterator[dg.MaterializeResult]:
         version = version_of(releases.registry, use_case, context.partition_key, config.version)
         decision = release_decision_of(artifacts, use_case, version.version, config.day)
-        if decision.step is not STEP_OF[arm] or _is_champion(releases, version):
-            context.log.warning(f"version {version.version} stays out of {arm}: {decision.step}: {decision.reason}")
+        stale = stale_verdict(artifacts, releases, use_case, decision)
+        if ARM_OF.get(decision.step) is not arm or stale:
+            told = stale or f"{decision.step}: {decision.reason}"
+            context.log.warning(f"version {version.version} is not moved to {arm}: {told}")
             return
-        share = use_case.release.canary_basis_points if arm is Arm.CANARY else 0
-        cause = cause_of(context, decision)
-        releases.enter(version.name, version.version, version.digest, arm, cause=cause, basis_points=share)
+        move(releases, version, decision, cause_of(context, decision))
         endpoint.nudge()
         endpoint.wait_for(version.name, arm, version.digest, timeout=SERVER_SECONDS)
         yield dg.MaterializeResult(metadata=_metadata(version, decision))
@@ -96,14 +102,27 @@ def _arm(use_case: UseCase, arm: Arm, upstream: dg.AssetKey) -> dg.AssetsDefinit
     return enter
 
 
-def _is_champion(releases: Releases, version: ModelVersion) -> bool:
-    """True when a person made the candidate champion after the verdict about it.
+def move(releases: Releases, version: ModelVersion, decision: ReleaseDecision, cause: Cause) -> None:
+    """Carry out a step up: into an arm, or to a larger share of the traffic."""
+    releases.enter(
+        version.name,
+        version.version,
+        version.digest,
+        ARM_OF[decision.step],
+        cause=cause,
+        kind="widened" if decision.step is Step.WIDEN else None,
+        basis_points=decision.basis_points,
+    )
 
-    The verdict is stale then. Carried out, it would leave no champion: the refusal of a version that was forced in
-    seconds before had the fallback answer a whole day. Going back from here is the rollback's business.
+
+def stale_verdict(artifacts: Artifacts, releases: Releases, use_case: UseCase, decision: ReleaseDecision) -> str | None:
+    """Why the verdict must not be carried out any more, None while it may.
+
+    Carried out, a stale one does harm: the refusal of a version that was forced in as champion seconds before had the
+    fallback answer a whole day, and a canary that was taken out meanwhile would come back with a larger share.
     """
-    held = releases.promotions.arms(version.name).get(Arm.CHAMPION)
-    return held is not None and held.version == version.version
+    newest = release_decision_of(artifacts, use_case, decision.version)
+    return stale_because(decision, newest, releases.promotions.arms(use_case.name))
 
 
 def _exact_bytes(use_case: UseCase, arm: Arm) -> dg.AssetChecksDefinition:
@@ -154,7 +173,7 @@ def _canary_analysis(use_case: UseCase) -> dg.AssetsDefinition:
         """The conclusion about a candidate: it may become champion, or it is refused and leaves the traffic."""
         version = version_of(releases.registry, use_case, context.partition_key, config.version)
         decision = release_decision_of(artifacts, use_case, version.version, config.day)
-        if decision.step is Step.REFUSE and not _is_champion(releases, version):
+        if decision.step is Step.REFUSE and not stale_verdict(artifacts, releases, use_case, decision):
             releases.leave(version.name, version.version, version.digest, cause=cause_of(context, decision))
             endpoint.nudge()
         promotes = decision.step is Step.TO_CHAMPION
@@ -241,7 +260,9 @@ def _metadata(version: ModelVersion, decision: ReleaseDecision) -> dict[str, Any
     return {
         "version": version.version,
         "digest": version.digest,
+        "outcome": str(decision.outcome or "none yet"),
         "step": str(decision.step),
+        "basis_points": decision.basis_points,
         "reason": decision.reason,
         "judged_on": decision.day,
         **plain(decision.numbers),

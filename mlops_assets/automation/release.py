@@ -1,4 +1,4 @@
-"""The sensor that moves candidates on: shadow to canary, canary to champion or out.
+"""The sensor that moves candidates on: shadow to canary, to a larger share, to champion or out.
 
 Here: from a materialized verdict of the release table to the run that carries it out. Belongs here: which job answers
 which step. Does not: the verdict itself (``ml.releases``).
@@ -16,9 +16,10 @@ from mlops_assets.automation.jobs import CANARY, CONCLUDE
 from mlops_assets.automation.walk import Asked, Cursors
 from mlops_assets.contracts import Step, UseCase
 
-JOB_OF = {Step.TO_CANARY: (CANARY, ("canary",)), **dict.fromkeys(
-    (Step.TO_CHAMPION, Step.REFUSE), (CONCLUDE, ("canary_analysis", "champion"))
-)}  # fmt: skip
+JOB_OF = {
+    **dict.fromkeys((Step.TO_CANARY, Step.WIDEN), (CANARY, ("canary",))),
+    **dict.fromkeys((Step.TO_CHAMPION, Step.REFUSE), (CONCLUDE, ("canary_analysis", "champion"))),
+}
 RUNBOOK = "retrain"
 """It tells of a challenger's whole way, and how to take out one that won and should not have."""
 
@@ -36,7 +37,7 @@ def release_sensor(use_case: UseCase, settings: Settings, jobs: Mapping[str, Any
         jobs=[jobs[name] for name in (CANARY, CONCLUDE)],
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Moves a candidate from shadow to canary to champion, or out, as the release table says.",
+        description="Moves a candidate from shadow to canary to larger shares to champion, or out, as its table says.",
         metadata={"runbook": runbook_at(settings.runbooks, RUNBOOK)},
     )
     def release(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:

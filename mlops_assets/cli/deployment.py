@@ -61,6 +61,7 @@ def _refusals() -> tuple[type[Exception], ...]:
         transfers,
         version_cards,
     )
+    from mlops_assets.drills import refusals
     from mlops_assets.ml.sign_offs import NotAskedToSign, NotSigned
 
     return (
@@ -76,6 +77,8 @@ def _refusals() -> tuple[type[Exception], ...]:
         registry.VersionMissing,
         releases.ChampionChanged,
         releases.DigestMismatch,
+        refusals.DrillFailed,
+        refusals.NotCopied,
         releases.NothingToRollBackTo,
         reproduction.NotReproducible,
         services.ServiceFailed,

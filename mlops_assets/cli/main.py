@@ -8,6 +8,7 @@ import click
 from mlops_assets.cli.alerts import alerts
 from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
+from mlops_assets.cli.drill import drill
 from mlops_assets.cli.impact import impact
 from mlops_assets.cli.keys import keys, verify
 from mlops_assets.cli.look import lineage, status
@@ -30,7 +31,7 @@ def main() -> None:
 
 LOOK = (status, watch, alerts, history, why, lineage, impact, verify, reproduce, card)
 OPERATE = (promote, override, rollback, sign_off, transfer, keys)
-for command in (demo, sample, up, serve, stop, *LOOK, *OPERATE):
+for command in (demo, sample, drill, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -55,7 +55,10 @@ def promote(version: int, model: str, by: str, reason: str, day: str | None) -> 
 @REASON
 @DAY
 def override(version: int, model: str, by: str, reason: str, day: str | None) -> None:
-    """Push VERSION past failed gates into its canary. Recorded; the canary analysis still judges it."""
+    """Push VERSION past failed gates into its canary. Recorded; the canary analysis still judges it.
+
+    Refused while no alarm is armed: nobody would notice that it is bad.
+    """
     _print(_enter(model, version, Arm.CANARY, by, reason, day))
 
 
@@ -78,13 +81,32 @@ def rollback(model: str, by: str, reason: str, day: str | None, to_version: int 
 def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | None) -> Transition:
     here = deployment(moves=True)
     cause = cause_of(f"override/{version}/{arm}", here, model, by, reason, day)
-    share = find_use_case(model).release.canary_basis_points if arm is Arm.CANARY else 0
+    share = find_use_case(model).release.first_share if arm is Arm.CANARY else 0
+    if unarmed := _unarmed(here, model, version, cause.day):
+        _refuse_or_tell(arm, unarmed)
     digest = here.registry.version(model, version).digest
     line = here.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
     if not line.event_id.startswith(cause.id):
         raise click.ClickException(f"version {version} is {arm} already, since {line.day}: {line.by}: {line.reason}")
     _nudge(here)
     return line
+
+
+def _unarmed(here: "Deployment", model: str, version: int, day: str) -> tuple[str, ...]:
+    from mlops_assets.assets.monitoring.alarms import unarmed
+
+    return unarmed(here.registry, here.artifacts, find_use_case(model), version, day)
+
+
+def _refuse_or_tell(arm: Arm, unarmed: tuple[str, ...]) -> None:
+    """A canary waits for its alarms; what is forced to champion in an emergency does not, and a person is told."""
+    told = f"no alarm is armed: {'; '.join(unarmed)}"
+    if arm is Arm.CANARY:
+        raise click.ClickException(
+            f"refused to start a canary while {told}. Materialize the monitors of the day, then try again; "
+            "`mlops promote` asks for no alarm"
+        )
+    click.echo(f"Note: {told}. Nobody will notice by themselves that it is bad.", err=True)
 
 
 def _nudge(here: "Deployment") -> None:

@@ -8,6 +8,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mlops_assets.contracts.versions import Arm
+
 
 class Verdict(enum.StrEnum):
     """What one monitor says of one day."""
@@ -39,8 +41,21 @@ class Step(enum.StrEnum):
     """Inconclusive: evidence is missing; nothing moves until it arrives or an operator decides."""
     TO_SHADOW = "to_shadow"
     TO_CANARY = "to_canary"
+    WIDEN = "widen"
+    """The canary answers a larger share of the traffic from now on."""
     TO_CHAMPION = "to_champion"
     REFUSE = "refuse"
+
+
+class Outcome(enum.StrEnum):
+    """What the analysis of one candidate came to."""
+
+    PASS = "pass"
+    """It moves up."""
+    FAIL = "fail"
+    """Its gates, its loss or its service speak against it."""
+    INCONCLUSIVE = "inconclusive"
+    """Evidence is missing, thin, or could not be measured: never a reason to move up, and says nothing against it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,3 +168,11 @@ class ReleaseDecision:
     step: Step
     reason: str
     numbers: Mapping[str, float | None] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    """None while the days that the evidence needs are not over."""
+    basis_points: int = 0
+    """Share of the traffic that the step gives the canary, in 1/10,000; 0 where it gives none."""
+    arm: Arm | None = None
+    """Where it stood when it was judged. A verdict about another place is stale."""
+    against: int | None = None
+    """The champion that it was compared with, None when there was none. A verdict against another one is stale."""

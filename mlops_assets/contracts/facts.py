@@ -71,24 +71,48 @@ class Gates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CanaryStep:
+    """One share of the traffic on a canary's way. Read by ``ml.releases``."""
+
+    basis_points: int
+    """What the canary answers, in 1/10,000."""
+    days: int = 1
+    """Full days of outcomes needed at this share before the next one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """How a candidate travels from shadow to champion. Read by ``ml.releases``."""
 
     shadow_days: int
     """Full days of outcomes needed in shadow before the canary verdict."""
-    canary_basis_points: int
-    """Share of the traffic that the canary answers, in 1/10,000."""
-    canary_days: int
-    """Full days of outcomes needed in canary before it may become champion."""
+    canary_steps: tuple[CanaryStep, ...]
+    """The shares of the traffic that a canary answers one after the other, growing; champion comes after the last."""
     margin: float
     """Brier score units: a candidate worse than the champion by more than this is refused."""
     alpha: float
     """Chance of refusing an equal canary that the e-process allows itself."""
     max_days: int
     """Days in one arm without a conclusion after which the candidate is refused as inconclusive."""
+    max_error_share: float = 0.01
+    """Share of the answered rows that a canary may fail to score beyond what the champion fails in the same minutes."""
+    max_latency_ratio: float = 2.0
+    """A canary that takes this many times as long as the champion for the same rows is refused ..."""
+    max_latency_excess_ms: float = 10.0
+    """... when it also takes this much longer: twice nothing hurts nobody."""
     sign_off: tuple[str, ...] = ()
     """Who must sign before a version becomes champion: a person's id, or a role as an owner is named
     (``team:operations``), for which any person may sign. Every entry needs a signature. A rollback never waits."""
+
+    @property
+    def canary_days(self) -> int:
+        """Full days that a canary takes at least."""
+        return sum(step.days for step in self.canary_steps)
+
+    @property
+    def first_share(self) -> int:
+        """What a canary answers when it starts, in 1/10,000."""
+        return self.canary_steps[0].basis_points
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ class Transition:
     to_arm: str | None
     """None: out of traffic (refused, rolled back, retired)."""
     kind: str
-    """registered, signed_off, shadow, canary, promoted, refused, retired, rolled_back, restored or override."""
+    """registered, signed_off, shadow, canary, widened, promoted, refused, retired, rolled_back, restored, override."""
     by: str
     """``sensor:<name>``, ``asset:<key>`` or ``operator:<person>``."""
     reason: str

@@ -90,11 +90,20 @@ class Daemon:
         ticks = self.instance.get_ticks(sensor.get_remote_origin_id(), sensor.selector_id, limit=1)
         if ticks and ticks[0].status is TickStatus.FAILURE:
             raise SensorFailed(f"{name}: {ticks[0].error.message if ticks[0].error else 'no message'}")
+        self.refuse_failures()
+        return bool(ticks) and ticks[0].status is TickStatus.SUCCESS
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Every sensor of the definitions."""
+        return tuple(self._sensors)
+
+    def refuse_failures(self) -> None:
+        """Raise RunFailed when a run of this instance failed: in a play that is the end of it."""
         failed = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)
         if failed:
             run = failed[0]
             raise RunFailed(f"run {run.run_id} of {run.job_name} failed: see `make ui` and the log in {self._state}")
-        return bool(ticks) and ticks[0].status is TickStatus.SUCCESS
 
     def last_skip(self, name: str) -> str:
         """Why the sensor's last tick requested nothing."""
@@ -102,7 +111,7 @@ class Daemon:
         ticks = self.instance.get_ticks(sensor.get_remote_origin_id(), sensor.selector_id, limit=1)
         return (ticks[0].skip_reason if ticks else None) or "no reason given"
 
-    def run(self, job: str, partition: str, run_config: dict[str, Any]) -> None:
+    def run(self, job: str, partition: str | None, run_config: dict[str, Any]) -> None:
         """Run a job as somebody at the launchpad would. Raises RunFailed."""
         from mlops_assets.definitions import defs
 

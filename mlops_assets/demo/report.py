@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mlops_assets.adapters.deployment import Deployment
+from mlops_assets.adapters.promotions import CANARY_BASIS_POINTS
 from mlops_assets.assets.address import MONITORING, RELEASES, REMEDIATION, automation, key, table
 from mlops_assets.contracts import Arm, Evaluation, Manifest, Transition, UseCase, from_json
 from mlops_assets.demo.narrator import shortened
@@ -43,6 +44,17 @@ def _history(use_case: UseCase, lines: Sequence[Transition]) -> Iterator[Observa
         if {"shadow", "canary"} <= {step.kind for step in lines if step.version == line.version} and line.by == release
     ]
     yield Observation("a retrained version went shadow -> canary -> champion", bool(travelled), "promotion history")
+    shares = [
+        [
+            line.evidence[CANARY_BASIS_POINTS]
+            for line in lines
+            if (line.version, line.to_arm) == (one.version, Arm.CANARY)
+        ]
+        for one in travelled
+    ]
+    steps = [step.basis_points for step in use_case.release.canary_steps]
+    told = ", ".join(f"{share / 100:g} %" for share in steps)
+    yield Observation(f"its canary answered {told} of the traffic, one after the other", steps in shares, "same")
     overridden = {line.version for line in by_kind.get("override", []) if line.to_arm == Arm.CANARY}
     refused = [x for x in by_kind.get("refused", []) if x.from_arm == Arm.CANARY and x.version in overridden]
     yield Observation("the bad candidate was refused in its canary", bool(refused), "promotion history")

@@ -115,7 +115,7 @@ class Story:
     def _move(self, version: ModelVersion, arm: Arm, reason: str) -> None:
         """What ``mlops override`` and ``mlops promote`` do, with an operator's name and reason on record."""
         cause = Cause(id=f"demo/{version.version}/{arm}", day=self._landed() or "", by=OPERATOR, reason=reason)
-        points = self._use_case.release.canary_basis_points if arm is Arm.CANARY else 0
+        points = self._use_case.release.first_share if arm is Arm.CANARY else 0
         self._deployment.releases.enter(
             version.name, version.version, version.digest, arm, cause=cause, kind="override", basis_points=points
         )

@@ -9,7 +9,7 @@ A source is a document of the version with a field (``manifest.json#code_commit`
 
 from collections.abc import Mapping
 
-from mlops_assets.contracts import Arm, Evaluation
+from mlops_assets.contracts import Arm, Evaluation, Release
 from mlops_assets.ml.card_facts import EVALUATION, EXPLANATIONS, MANIFEST, TRAINING_SET, CardFacts
 from mlops_assets.ml.card_metadata import family_of_facts
 from mlops_assets.ml.references import FACTS_FILE
@@ -142,12 +142,18 @@ def pre_determined_changes(facts: CardFacts) -> Paragraphs:
          f"{rules.alarm_window_days} days are in alarm, at most every {rules.retrain_cooldown_days} days.",
          "use_cases#monitoring"),
         (f"The way of a version: {len(facts.evaluation.gates)} gates, {release.shadow_days} full days in shadow, "
-         f"{release.canary_days} in canary, each beside the champion; where there is none to stand beside, from the "
-         "gates straight to champion. An operator can go round all of it (`mlops promote`, `mlops override`).",
+         f"{release.canary_days} in canary ({_shares(release)} of the traffic), each beside the champion; where there "
+         "is none to stand beside, from the gates straight to champion. An operator can go round all of it "
+         "(`mlops promote`, `mlops override`).",
          "use_cases#release"),
         (f"The gates of this version: {gates_told(facts.evaluation)}.", f"{EVALUATION}#gates"),
         (_way(facts), HISTORY),
     ]  # fmt: skip
+
+
+def _shares(release: Release) -> str:
+    """The shares that a canary answers, one after the other."""
+    return ", ".join(f"{step.basis_points / 100:g} %" for step in release.canary_steps)
 
 
 def gates_told(shown: Evaluation) -> str:

@@ -105,10 +105,10 @@ class WindowDrift:
 def fit_inputs(
     frame: pd.DataFrame, features: Sequence[ModelFeature], engine: DriftEngine, day: str = "day"
 ) -> tuple[InputReference, pd.DataFrame]:
-    """Learn what is normal from the training rows.
+    """Learn what is normal from the training rows, which are in the order of days.
 
-    Also returns the reference sample that distances need (``prepare``). Raises ValueError when there are fewer than
-    three windows of days.
+    Also returns all rows prepared out of fold (``prepare``), of which ``spread_rows`` makes the reference sample that
+    distances need. Raises ValueError when there are fewer than three windows of days.
     """
     days = sorted(frame[day].unique())
     if len(days) < 3 * WINDOW_DAYS:
@@ -129,7 +129,7 @@ def fit_inputs(
         clean_scores=tuple(scores),
         limit=max(scores) * LIMIT_FACTOR,
     )
-    return reference, sample
+    return reference, prepared
 
 
 def measure_window(
@@ -166,6 +166,12 @@ def prepare(
             columns[feature.name] = encode({feature.name: frame[feature.name].to_numpy()}, [known])[:, 0]
     columns[day] = frame[day].to_numpy()
     return pd.DataFrame(columns)
+
+
+def foreseen(prepared: pd.DataFrame, numbers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of prepared rows, and what the other features say of each, shape (rows, numbers)."""
+    values = prepared[list(numbers)].to_numpy(np.float64)
+    return values, values - prepared[[residual_of(name) for name in numbers]].to_numpy(np.float64)
 
 
 def residual_of(feature: str) -> str:

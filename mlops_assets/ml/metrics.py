@@ -60,6 +60,24 @@ def calibration_curve(
     )
 
 
+def calibration_slope(scores: np.ndarray, labels: np.ndarray) -> float:
+    """How far the log-odds of the label follow those of the score, within these rows: 1 as a model promises, 0 when it
+    knows nothing of them, whatever the rate of the label is.
+
+    Logistic regression of the label on the score's log-odds with a free intercept (Cox 1958; Steyerberg 2019, section
+    15.3), with a prior of one observation that the slope is 1. Six Newton steps.
+    """
+    sure = np.clip(scores, 1e-4, 1 - 1e-4)
+    design = np.column_stack([np.ones(len(sure)), np.log(sure / (1 - sure))])
+    weights, prior = np.array([0.0, 1.0]), np.diag([1e-6, 1.0])
+    for _ in range(6):
+        expected = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (labels - expected) - prior @ (weights - np.array([0.0, 1.0]))
+        curvature = (design * (expected * (1 - expected))[:, None]).T @ design + prior
+        weights = weights + np.linalg.solve(curvature, gradient)
+    return float(weights[1])
+
+
 def summary(scores: np.ndarray, labels: np.ndarray, constant: float) -> dict[str, float]:
     """The measures of an evaluation: auc, log_loss, brier, calibration_error, late_rate, constant_log_loss.
 

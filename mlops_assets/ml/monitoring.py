@@ -1,8 +1,8 @@
 """What each monitor says of one day, before and beside the outcomes: one function per monitor, one verdict each.
 
-Here: data contract, feature skew, drift of inputs, of scores and of labels, label sanity. Belongs here: a monitor that
-needs no comparison of models. Does not: monitors of loss (``ml.performance``), what follows from a verdict
-(``ml.policy``).
+Here: data contract, feature contract, feature skew, drift of inputs, of scores and of labels, label sanity. Belongs
+here: a monitor that needs no comparison of models. Does not: monitors of loss (``ml.performance``), what follows from a
+verdict (``ml.policy``).
 
 A monitor gives UNKNOWN when its evidence is missing or too thin. That pauses automation and is never held against a
 model.
@@ -17,6 +17,7 @@ import pandas as pd
 from mlops_assets.contracts import Judgement, Verdict
 from mlops_assets.ml.drift import WINDOW_DAYS, measure_window
 from mlops_assets.ml.drift_engines import DriftEngine
+from mlops_assets.ml.feature_contract import breaches
 from mlops_assets.ml.references import SCORE, DriftReference
 
 MIN_ROWS = 100
@@ -54,23 +55,54 @@ def judgement(
     )
 
 
+def first_of(texts: Sequence[str], most: int = 3) -> str:
+    """The first of many, and how many more there are."""
+    return "; ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
 def unknown(monitor: str, about: Subject, reason: str, rows: int = 0) -> Judgement:
     """The evidence is missing or too thin."""
     return judgement(monitor, about, Verdict.UNKNOWN, reason, {}, rows)
 
 
-def data_contract(about: Subject, *, rows: int, quarantined: int, most_quarantined: float = 0.01) -> Judgement:
-    """Is the day's data broken? The share of its raw rows that went to quarantine.
+def data_contract(
+    about: Subject, *, rows: int, quarantined: int, broken: Sequence[str] = (), most_quarantined: float = 0.01
+) -> Judgement:
+    """Is the day's data broken? The share of its raw rows that went to quarantine, and what is implausible about it.
 
-    On real days of 2013 it is below 0.1 %: one bad reading in 26,115 hours of weather.
+    ``broken`` is what ``ml.plausibility.implausible`` found. On real days of 2013 the share is below 0.1 %: one bad
+    reading in 26,115 hours of weather.
     """
     total = rows + quarantined
     if not total:
         return unknown("data_contract", about, "no rows landed")
     share = quarantined / total
-    verdict = Verdict.ALARM if share > most_quarantined else Verdict.OK
+    verdict = Verdict.ALARM if share > most_quarantined or broken else Verdict.OK
     reason = f"{quarantined} of {total} rows went to quarantine ({share:.2%}; at most {most_quarantined:.2%} is normal)"
-    return judgement("data_contract", about, verdict, reason, {"share": share, "most": most_quarantined}, total)
+    told = "; ".join([first_of(broken), reason] if broken else [reason])
+    numbers = {"share": share, "most": most_quarantined, "broken": float(len(broken))}
+    return judgement("data_contract", about, verdict, told, numbers, total)
+
+
+def feature_contract(about: Subject, reference: DriftReference, window: pd.DataFrame, *, day: str = "day") -> Judgement:
+    """Do the served features keep what they kept on clean days: their relations, their pace, their presence?
+
+    ``window``: the traffic of up to seven days to the subject's in the order of time, a column per feature and ``day``.
+    """
+    name, facts = "feature_contract", reference.facts
+    if not facts.contract.ranges:
+        return unknown(name, about, "this version was trained before its features' ranges were learnt")
+    rows = window.groupby(day).size() if len(window) else pd.Series(dtype=int)
+    full = window[window[day].isin(rows.index[rows >= MIN_ROWS])] if len(window) else window
+    if about.day not in set(full[day]) if len(full) else True:
+        return unknown(name, about, f"{rows.get(about.day, 0)} answers on the day", len(window))
+    design = facts.inputs.design
+    expected = design.matrix(full) @ np.array(facts.inputs.weights)
+    found = breaches(facts.contract, full, expected, design.numbers, design.standardised(full), day)
+    told = sum(len(features) for features in facts.contract.ranges.values())
+    reason = first_of([str(breach) for breach in found]) or f"all {told} ranges of clean days hold"
+    numbers = {"broken": float(len(found)), "excess": found[0].excess if found else 0.0}
+    return judgement(name, about, Verdict.ALARM if found else Verdict.OK, reason, numbers, len(full))
 
 
 def feature_skew(

@@ -18,7 +18,7 @@ def all_arms(traffic: pd.DataFrame) -> pd.DataFrame:
     """Logged traffic with the columns of every arm, also of those that nobody held: their values are missing."""
     columns = {}
     for arm in Arm:
-        for name, kind in (("score", "float64"), ("version", "float64"), ("digest", object)):
+        for name, kind in (("score", "float64"), ("version", "float64"), ("digest", object), ("took_ms", "float64")):
             column = f"{arm}_{name}"
             values = traffic[column] if column in traffic else pd.Series(None, index=traffic.index, dtype=object)
             columns[column] = values.astype(kind)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from mlops_assets.contracts import Action, Decision, Judgement, Monitoring, Verdict
 
-DATA_CHECKS = ("data_contract", "feature_skew", "label_sanity")
+DATA_CHECKS = ("data_contract", "feature_contract", "feature_skew", "label_sanity")
 """A failure here means that the measurements lie: nothing may be concluded from them. One alarm is enough."""
 BREACHES = ("predecessor_regret", "server_health")
 """Worse since promotion. ``predecessor_regret`` accumulates its own evidence over the rows since then, so it is not
@@ -88,14 +88,14 @@ def _table(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
         return Action.HOLD, "the measurements cannot be trusted: " + _reasons(broken)
     if situation.champion_version is None:
         return Action.NOTHING, "there is no champion"
-    breached = [today[name] for name in BREACHES if _speaks(name, situation, monitoring)]
+    breached = [today[name] for name in BREACHES if speaks(name, situation, monitoring)]
     if breached and _days_between(situation.champion_since, situation.day) > ROLLBACK_DAYS:
         return Action.WATCH, f"trouble only after {ROLLBACK_DAYS} clean days: " + _reasons(breached)
     if breached and situation.predecessor_version is not None:
         return Action.ROLL_BACK, "worse since its promotion: " + _reasons(breached)
     if breached:
         return Action.FALL_BACK, "worse since its promotion and there is no earlier champion: " + _reasons(breached)
-    drifted = [today[name] for name in DRIFTS if _speaks(name, situation, monitoring)]
+    drifted = [today[name] for name in DRIFTS if speaks(name, situation, monitoring)]
     if drifted and situation.challenger_version is not None:
         version = situation.challenger_version
         return Action.WATCH, f"challenger version {version} is being judged already; " + _reasons(drifted)
@@ -130,7 +130,7 @@ def _restrained(action: Action, reason: str, situation: Situation, monitoring: M
     return action, reason
 
 
-def _speaks(monitor: str, situation: Situation, monitoring: Monitoring) -> bool:
+def speaks(monitor: str, situation: Situation, monitoring: Monitoring) -> bool:
     """In alarm today, and on K of the last N judged days of this champion unless it accumulates its own evidence."""
     judged = {
         j.day: j.verdict

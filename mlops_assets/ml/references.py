@@ -10,21 +10,26 @@ judging a day (``ml.monitoring``, ``ml.performance``).
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.contracts import from_json, to_json
 from mlops_assets.ml.bundles import ModelFeature
-from mlops_assets.ml.drift import SAMPLE_ROWS, InputReference, fit_inputs, spread_rows
+from mlops_assets.ml.drift import SAMPLE_ROWS, InputReference, fit_inputs, foreseen, spread_rows
 from mlops_assets.ml.drift_engines import DriftEngine
+from mlops_assets.ml.feature_contract import FeatureContract, fit_contract
 from mlops_assets.ml.linear import fit_logistic, logistic
-from mlops_assets.ml.metrics import log_losses
+from mlops_assets.ml.metrics import calibration_slope, log_losses
 
 SAMPLE_FILE = "reference_sample.parquet"
 FACTS_FILE = "reference.json"
 SCORE = "score"
+_SLOPE_DEVIATION, _SLOPE_ROWS, _SLOPE_DAYS = 0.30, 900, 60
+"""Two weeks of held-out days hardly tell how a daily slope varies, so they are taken together with what is known of it:
+0.30 for 900 rows a day (models that answered the month after they were trained, March to June: mean 1.04, lowest of
+single days 0.43, of seven days 0.71), by the root of the rows more with fewer, weighing as much as 60 days."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,9 @@ class OutcomeReference:
     """Daily mean score minus rate of the label, over the held-out days."""
     expected_log_loss: Spread
     """Daily log-loss that the scores themselves expect, over the held-out days."""
+    slope: Spread | None = None
+    """Daily calibration slope over the held-out days, its deviation shrunk; None in references from before it was
+    taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,8 @@ class ReferenceFacts:
 
     inputs: InputReference
     outcomes: OutcomeReference
+    contract: FeatureContract = field(default_factory=FeatureContract)
+    """Without ranges in references from before they were learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +99,19 @@ def fit_reference(
     label: str,
     entity_id: str,
     engine: DriftEngine,
+    keys: Mapping[str, str] | None = None,
     day: str = "day",
 ) -> DriftReference:
     """Fit the reference of a version on its training rows.
 
-    ``frame`` are the training rows with true labels, ``scores`` the released model's scores of them, ``held_out`` the
-    rows of ``TrainedModel.held_out`` (entity id, day, score by the fit that never saw them).
+    ``frame`` are the training rows with true labels, those of a day in the order of time, ``scores`` the released
+    model's scores of them, ``held_out`` the
+    rows of ``TrainedModel.held_out`` (entity id, day, score by the fit that never saw them), ``keys`` as
+    ``ml.feature_contract.keys_of`` gives them.
     """
     ordered = frame.assign(**{SCORE: scores}).sort_values(day, kind="stable")
-    inputs, sample = fit_inputs(ordered, features, engine, day)
+    inputs, prepared = fit_inputs(ordered, features, engine, day)
+    numbers = inputs.design.numbers
     labels = ordered[label].to_numpy(np.float64)
     unseen = frame.merge(held_out[[entity_id, SCORE]], on=entity_id, validate="one_to_one")
     outcomes = OutcomeReference(
@@ -106,8 +120,10 @@ def fit_reference(
         score=spread_of(ordered[day].to_numpy(), ordered[SCORE].to_numpy()),
         **_held_out_spreads(frame, unseen, inputs, label, day),
     )
-    scored = sample.assign(**{SCORE: spread_rows(ordered, SAMPLE_ROWS)[SCORE].to_numpy()})
-    facts = ReferenceFacts(inputs=inputs, outcomes=outcomes)
+    scored = spread_rows(prepared, SAMPLE_ROWS).assign(**{SCORE: spread_rows(ordered, SAMPLE_ROWS)[SCORE].to_numpy()})
+    values, expected = foreseen(prepared, numbers)
+    contract = fit_contract(ordered, expected, numbers, values, keys or {}, day)
+    facts = ReferenceFacts(inputs=inputs, outcomes=outcomes, contract=contract)
     return DriftReference(facts=facts, sample=scored.reset_index(drop=True))
 
 
@@ -126,11 +142,20 @@ def _held_out_spreads(
     weights = fit_logistic(inputs.design.matrix(seen), seen[label].to_numpy(np.float64))
     labels, scores = unseen[label].to_numpy(np.float64), unseen[SCORE].to_numpy(np.float64)
     base = logistic(inputs.design.matrix(unseen), weights)
+    slopes = pd.Series({day: calibration_slope(scores[days == day], labels[days == day]) for day in np.unique(days)})
     return {
+        "slope": _shrunk(spread_of(slopes.index.to_numpy(), slopes.to_numpy()), len(days)),
         "regret": spread_of(days, log_losses(scores, labels) - log_losses(base, labels)),
         "gap": spread_of(days, scores - labels),
         "expected_log_loss": spread_of(days, expected_log_losses(scores)),
     }
+
+
+def _shrunk(slope: Spread, rows: int) -> Spread:
+    """The spread of slopes of days with ``rows`` in all, pooled with the one that is known."""
+    known = _SLOPE_DEVIATION * math.sqrt(_SLOPE_ROWS * slope.days / rows)
+    squares = slope.days * slope.deviation**2 + _SLOPE_DAYS * known**2
+    return replace(slope, deviation=math.sqrt(squares / (slope.days + _SLOPE_DAYS)))
 
 
 def expected_log_losses(scores: np.ndarray) -> np.ndarray:

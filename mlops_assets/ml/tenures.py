@@ -47,6 +47,17 @@ def holders(lines: Iterable[Transition]) -> dict[Arm, Transition]:
     return held
 
 
+def entered(lines: Sequence[Transition], held: Transition) -> Transition:
+    """The line with which the version of ``held`` came into its arm: a canary that is widened stays where it is."""
+    first = held
+    for line in reversed(lines[: lines.index(held)]):
+        if first.from_arm != first.to_arm:
+            break
+        if line.version == held.version and line.to_arm == held.to_arm:
+            first = line
+    return first
+
+
 def previous_champion(lines: Sequence[Transition]) -> Transition | None:
     """The newest line that made champion a version other than the present one, whose tenure was not rolled back."""
     present = holders(lines).get(Arm.CHAMPION)
@@ -92,6 +103,10 @@ def tenures(lines: Sequence[Transition], arm: Arm = Arm.CHAMPION) -> list[Tenure
         present = holders(lines[: position + 1]).get(arm)
         if present is held:
             stays = _with_the_reason(stays, line, arm)
+            continue
+        if held is not None and present is line and line.from_arm == line.to_arm:
+            # A larger share of the traffic: the stay goes on.
+            held = present
             continue
         if held is not None:
             stays[-1] = _ended(stays[-1], line, day)

@@ -4,6 +4,7 @@ Here: scoring one batch of one model. Belongs here: what happens when an arm can
 (``serving.data_plane``), features (``serving.features``), the shadow's scores (``serving.shadow``).
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -39,6 +40,8 @@ class BatchScores:
     features: Mapping[str, Sequence[ModelFeature]] = field(default_factory=dict)
     batch: Features | None = None
     """What the arms were fed with, for those that are still to score it."""
+    took_ms: Mapping[Arm, float] = field(default_factory=dict)
+    """How long each arm took for the batch, its features included where no arm before it had them made."""
 
     def answers(self, arm: Arm, i: int) -> bool:
         """True when the arm has a score of row ``i`` that may be used."""
@@ -65,8 +68,9 @@ def score_rows(
     scores: dict[Arm, list[float]] = {}
     assembled: dict[Arm, Assembled] = {}
     errors: dict[Arm, str] = {}
+    took_ms: dict[Arm, float] = {}
     for arm in on_path(state):
-        holding = state.arms[arm]
+        holding, began = state.arms[arm], time.perf_counter()
         try:
             inputs = batch.assemble(holding.bundle.signature, holding.bundle.recipe)
             scores[arm] = scores_of(holding, inputs.matrix)
@@ -74,11 +78,11 @@ def score_rows(
             metrics.count("mlops_arm_errors_total", model=state.facts.name, arm=arm)
             errors[arm] = f"{type(error).__name__}: {error}"
             continue
-        assembled[arm] = inputs
+        assembled[arm], took_ms[arm] = inputs, round((time.perf_counter() - began) * 1000, 3)
         metrics.count("mlops_scores_total", len(rows), model=state.facts.name, arm=arm, version=holding.version)
     _count_views(state, assembled, batch.store_error, metrics)
     features = {state.arms[arm].bundle.digest: state.arms[arm].bundle.signature.features for arm in assembled}
-    return BatchScores(scores, assembled, _vectors(assembled), errors, batch.store_error, features, batch)
+    return BatchScores(scores, assembled, _vectors(assembled), errors, batch.store_error, features, batch, took_ms)
 
 
 def on_path(state: ModelState) -> list[Arm]:
@@ -165,7 +169,11 @@ def record_of(
         version=holding.version if holding else None,
         digest=holding.bundle.digest if holding else None,
         score=said.scores[arm][i] if answers else float(state.facts.fallback_score or 0.0),
-        scores=tuple(said_by(o, state.arms[o], scores[i]) for o, scores in said.scores.items() if said.answers(o, i)),
+        scores=tuple(
+            said_by(o, state.arms[o], scores[i], said.took_ms[o])
+            for o, scores in said.scores.items()
+            if said.answers(o, i)
+        ),
         request=row.fields,
         features=said.vectors[seen_by][i] if seen_by else b"",
         features_digest=state.arms[seen_by].bundle.digest if seen_by else None,
@@ -176,6 +184,6 @@ def record_of(
     )
 
 
-def said_by(arm: Arm, holding: Holding, score: float) -> ArmScore:
+def said_by(arm: Arm, holding: Holding, score: float, took_ms: float | None = None) -> ArmScore:
     """An arm's score as it is logged."""
-    return ArmScore(str(arm), holding.version, holding.bundle.digest, score)
+    return ArmScore(str(arm), holding.version, holding.bundle.digest, score, took_ms)

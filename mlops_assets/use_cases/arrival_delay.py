@@ -4,7 +4,7 @@ Here: the facts of this use case, each figure with the reason it was chosen.
 Belongs here: what a domain expert or the model's owner would change. Does not: code.
 """
 
-from mlops_assets.contracts import Gates, Monitoring, Release, Slice, Training, UseCase
+from mlops_assets.contracts import CanaryStep, Gates, Monitoring, Release, Slice, Training, UseCase
 from mlops_assets.use_cases.flights import FLIGHTS
 
 ARRIVAL_DELAY = UseCase(
@@ -56,10 +56,15 @@ ARRIVAL_DELAY = UseCase(
         max_latency_ms=100.0,
         max_bundle_bytes=32 * 1024 * 1024,
     ),
+    # 5, 20 and 50 % of some 900 answers a day are 45, 180 and 450. A full day at each, for days are the observations:
+    # three of them are the fewest with an interval worth reading, and more would only hold back a better model.
     release=Release(
         shadow_days=3,
-        canary_basis_points=2000,
-        canary_days=3,
+        canary_steps=(
+            CanaryStep(basis_points=500),
+            CanaryStep(basis_points=2000),
+            CanaryStep(basis_points=5000),
+        ),
         margin=0.005,
         alpha=0.05,
         max_days=14,

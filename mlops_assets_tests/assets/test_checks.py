@@ -100,7 +100,9 @@ def test_a_refused_candidate_did_not_pass_and_leaves_its_arm(lived):
     version = lived.memory.registry.versions("arrival_delay")[0]
     lived.releases.leave(version.name, 1, version.digest, cause=cause("out"), kind="retired")
     lived.releases.enter(version.name, 1, version.digest, Arm.CANARY, cause=cause("in"), basis_points=2000)
-    refusal = ReleaseDecision(day=LIVE[1], version=1, step=Step.REFUSE, reason="worse than the champion")
+    refusal = ReleaseDecision(
+        day=LIVE[1], version=1, step=Step.REFUSE, reason="worse than the champion", arm=Arm.CANARY
+    )
     put_release_decision(lived.memory.artifacts, lived.use_case, refusal)
     result = lived.materialize([key(lived.use_case, RELEASES, "canary_analysis")], LAST)
     assert checks_of(result) == {"canary_analysis/candidate_passed": False}

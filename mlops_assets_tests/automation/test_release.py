@@ -18,6 +18,17 @@ def test_a_candidate_that_passed_shadow_starts_its_canary(stage, use_case):
     assert config == {"version": 2, "day": "2013-04-05"}
 
 
+def test_a_canary_that_passed_a_share_is_widened_by_the_same_job(stage, use_case):
+    for day in ("2013-04-06", "2013-04-07"):
+        told = verdict("widen", day=day)
+        stage.happened(key(use_case, MONITORING, "challenger_regret"), day, verdicts=[told])
+    requests, _ = stage.tick(SENSOR)
+    assert [request.job_name for request in requests] == ["arrival_delay__canary"] * 2
+    assert [request.run_key for request in requests] == [
+        f"arrival_delay/widen/2/{day}" for day in ("2013-04-06", "2013-04-07")
+    ]
+
+
 def test_a_refused_candidate_is_concluded(stage, use_case):
     stage.happened(key(use_case, MONITORING, "challenger_regret"), "2013-04-05", verdicts=[verdict("refuse")])
     (request,), _ = stage.tick(SENSOR)

@@ -2,9 +2,11 @@
 
 import pytest
 
+from mlops_assets.assets.files import put_judgement
 from mlops_assets.assets.partitions import shift
-from mlops_assets.contracts import Arm
+from mlops_assets.contracts import Arm, Judgement, Verdict
 from mlops_assets.ml.bundles import bundle_digest
+from mlops_assets.ml.references import FACTS_FILE, SAMPLE_FILE
 from mlops_assets_tests.cli.conftest import deployment_of, settings_of, typed_into
 from mlops_assets_tests.conftest import FIRST, LIVE, enthrone
 
@@ -15,7 +17,9 @@ WHO = ("--by", "ann", "--reason", "to see")
 def another(twins):
     """A second version, of other bytes."""
     bundle = {"model.txt": b"tree\n", "signature.json": b"{}"}
-    return twins.memory.registry.register(MODEL, "run-2", bundle, {}, bundle_digest(bundle), {"cutoff_day": FIRST})
+    registry = twins.memory.registry
+    reference = {name: registry.document(MODEL, 1, name) for name in (SAMPLE_FILE, FACTS_FILE)}
+    return registry.register(MODEL, "run-2", bundle, reference, bundle_digest(bundle), {"cutoff_day": FIRST})
 
 
 def test_promote_makes_the_version_champion_on_record(lived, acts):
@@ -36,7 +40,27 @@ def test_override_puts_the_version_into_its_canary_with_its_share(lived, acts):
     assert held[Arm.CANARY].version == version.version
     assert held[Arm.CHAMPION].version == 1
     assert lived.promotions.all(MODEL)[-1].day == LIVE[0]
-    assert lived.endpoint.status(MODEL).arm(Arm.CANARY).basis_points == 2000
+    assert lived.endpoint.status(MODEL).arm(Arm.CANARY).basis_points == lived.use_case.release.first_share
+
+
+def test_override_starts_no_canary_that_nobody_would_notice_failing(lived, acts):
+    version, before = another(lived), lived.promotions.all(MODEL)
+    blind = Judgement(monitor="performance", day=LIVE[0], verdict=Verdict.UNKNOWN, reason="12 outcomes")
+    put_judgement(lived.memory.artifacts, lived.use_case, blind)
+    result = acts("override", version.version, *WHO, "--day", LIVE[0])
+    assert result.exit_code == 1
+    assert "no alarm is armed: performance gave no verdict since" in result.stderr
+    assert "(12 outcomes)" in result.stderr
+    assert lived.promotions.all(MODEL) == before
+
+
+def test_promote_goes_on_without_an_alarm_and_says_so(lived, acts):
+    bundle = {"model.txt": b"another tree\n", "signature.json": b"{}"}
+    bare = lived.memory.registry.register(MODEL, "run-3", bundle, {}, bundle_digest(bundle), {"cutoff_day": FIRST})
+    result = acts("promote", bare.version, *WHO)
+    assert result.exit_code == 0, result.output
+    assert f"no alarm is armed: the drift reference of version {bare.version} cannot be read" in result.stderr
+    assert lived.promotions.arms(MODEL)[Arm.CHAMPION].version == bare.version
 
 
 def test_rollback_goes_back_and_waits_for_the_server(lived, tmp_path):

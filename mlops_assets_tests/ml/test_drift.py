@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.ml.drift import InputReference, fit_inputs, measure_window
+from mlops_assets.ml.drift import SAMPLE_ROWS, InputReference, fit_inputs, measure_window, spread_rows
 from mlops_assets.ml.drift_engines import drift_engine
 from mlops_assets.ml.models import TrainedModel
 from mlops_assets_tests.ml.made_rows import made_rows
@@ -15,7 +15,8 @@ Fitted = tuple[InputReference, pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def fitted(history: pd.DataFrame, trained: TrainedModel) -> Fitted:
-    return fit_inputs(history, trained.features, ENGINE)
+    inputs, prepared = fit_inputs(history, trained.features, ENGINE)
+    return inputs, spread_rows(prepared, SAMPLE_ROWS)
 
 
 def score(fitted: Fitted, window: pd.DataFrame) -> float:

@@ -45,3 +45,13 @@ def test_the_summary_names_what_a_person_who_knows_nothing_would_lose() -> None:
     summary = metrics.summary(np.full(4, 0.25), labels, constant=0.25)
     assert summary["log_loss"] == pytest.approx(summary["constant_log_loss"])
     assert summary["late_rate"] == 0.25
+
+
+def test_the_calibration_slope_is_one_for_true_probabilities_and_none_for_those_of_somebody_else() -> None:
+    random = np.random.default_rng(1)
+    scores = random.uniform(0.05, 0.95, size=4000)
+    labels = (random.random(4000) < scores).astype(float)
+    assert metrics.calibration_slope(scores, labels) == pytest.approx(1.0, abs=0.1)
+    assert metrics.calibration_slope(scores, random.permutation(labels)) == pytest.approx(0.0, abs=0.1)
+    assert metrics.calibration_slope(1 - scores, labels) == pytest.approx(-1.0, abs=0.15)
+    assert metrics.calibration_slope(scores, np.ones(4000)) < 3, "one label alone has a slope as well"

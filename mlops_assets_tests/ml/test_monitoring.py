@@ -1,5 +1,7 @@
 """Each monitor is seen quiet, seen speaking and seen admitting that it does not know."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from mlops_assets.contracts import Judgement, Verdict
 from mlops_assets.ml import monitoring
 from mlops_assets.ml.drift_engines import drift_engine
+from mlops_assets.ml.feature_contract import FeatureContract
 from mlops_assets.ml.models import Scorer
 from mlops_assets.ml.monitoring import Subject
 from mlops_assets.ml.references import DriftReference
@@ -31,6 +34,31 @@ def test_the_data_contract_speaks_of_quarantined_rows() -> None:
     says(monitoring.data_contract(ABOUT, rows=900, quarantined=1), Verdict.OK)
     says(monitoring.data_contract(ABOUT, rows=900, quarantined=100), Verdict.ALARM)
     says(monitoring.data_contract(ABOUT, rows=0, quarantined=0), Verdict.UNKNOWN)
+
+
+def test_the_data_contract_speaks_of_one_implausible_thing_and_names_it() -> None:
+    judgement = monitoring.data_contract(ABOUT, rows=900, quarantined=0, broken=["JFK: a feed lags"])
+    says(judgement, Verdict.ALARM)
+    assert judgement.reason.startswith("JFK: a feed lags; 0 of 900 rows")
+    many = monitoring.data_contract(ABOUT, rows=900, quarantined=0, broken=["a", "b", "c", "d", "e"])
+    assert "a; b; c and 2 more" in many.reason
+
+
+def test_the_feature_contract_holds_on_a_clean_week_and_breaks_with_a_sign(reference: DriftReference) -> None:
+    says(monitoring.feature_contract(ABOUT, reference, week()), Verdict.OK)
+    flipped = week().assign(wind=lambda rows: np.where(rows["day"] == ABOUT.day, -rows["wind"], rows["wind"]))
+    judgement = monitoring.feature_contract(ABOUT, reference, flipped)
+    says(judgement, Verdict.ALARM)
+    assert "slope of" in judgement.reason
+    assert (judgement.numbers["broken"] or 0) >= 1
+
+
+def test_features_of_a_day_with_few_answers_or_of_an_old_reference_are_unknown(reference: DriftReference) -> None:
+    earlier = week()[lambda rows: rows["day"] < ABOUT.day]
+    says(monitoring.feature_contract(ABOUT, reference, earlier), Verdict.UNKNOWN)
+    says(monitoring.feature_contract(ABOUT, reference, week().iloc[:0]), Verdict.UNKNOWN)
+    old = replace(reference, facts=replace(reference.facts, contract=FeatureContract()))
+    says(monitoring.feature_contract(ABOUT, old, week()), Verdict.UNKNOWN)
 
 
 def test_equal_vectors_have_no_skew_even_where_values_are_missing() -> None:

@@ -123,3 +123,21 @@ def test_a_model_that_was_bad_when_it_was_trained_sets_itself_no_bad_standard(
     )
     lenient = replace(reference, facts=replace(reference.facts, outcomes=used_to_it))
     assert judge(lenient, broken(week)).verdict is Verdict.ALARM
+
+
+def test_a_world_in_which_others_are_late_is_seen_though_the_simple_model_fails_as_well(
+    reference: DriftReference, scorer: Scorer
+) -> None:
+    random = np.random.default_rng(5)
+    many = made_rows(days=7, first=42, seed=101, rows=900)
+    week = many.assign(score=scorer.score(many))
+    elsewhere = week.assign(is_late=week.groupby("day")["is_late"].transform(random.permutation))
+    judgement = judge(reference, elsewhere)
+    assert judgement.verdict is Verdict.ALARM
+    assert "calibration slope" in judgement.reason
+    assert judge(reference, week).numbers["slope_7"] > judgement.numbers["slope_7"]  # type: ignore[operator]
+
+
+def test_a_reference_from_before_slopes_were_taken_still_judges(reference: DriftReference, week: pd.DataFrame) -> None:
+    before = replace(reference, facts=replace(reference.facts, outcomes=replace(reference.facts.outcomes, slope=None)))
+    assert judge(before, week).verdict is Verdict.OK

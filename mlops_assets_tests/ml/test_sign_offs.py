@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_assets.contracts import Arm, Step, Transition
-from mlops_assets.ml.releases import Candidate, decide_release
+from mlops_assets.contracts import Arm, Outcome, ReleaseDecision, Step, Transition
+from mlops_assets.ml.releases import Candidate, Measured, decide_release
 from mlops_assets.ml.sign_offs import (
     SIGNED_AS,
     SIGNED_OFF,
@@ -17,7 +17,7 @@ from mlops_assets.ml.sign_offs import (
     signed_as,
 )
 from mlops_assets.use_cases import ARRIVAL_DELAY
-from mlops_assets_tests.ml.test_releases import seen
+from mlops_assets_tests.ml.test_releases import SERVES, seen
 
 REQUIRED = ("ann", "team:operations")
 LINE = Transition(
@@ -66,17 +66,21 @@ def test_production_gets_nothing_that_somebody_has_not_signed() -> None:
 
 
 def candidate(**changes: object) -> Candidate:
-    return Candidate(version=3, arm=Arm.CANARY, days_in_arm=5, gates=(), **changes)  # type: ignore[arg-type]
+    where = {"arm": Arm.CANARY, "share": ARRIVAL_DELAY.release.canary_steps[-1].basis_points}
+    return Candidate(version=3, days_in_arm=5, gates=(), **where | changes)  # type: ignore[arg-type]
 
 
 def test_becoming_champion_waits_for_the_signature_and_nothing_else_does() -> None:
-    facts = {"has_champion": True, "alarms_armed": True}
-    better = seen(-0.01, days=5)
-    release = ARRIVAL_DELAY.release
-    waits = decide_release("2013-04-09", candidate(unsigned=REQUIRED), release, paired=better, **facts)
-    assert waits.step is Step.PAUSE
+    release, better = ARRIVAL_DELAY.release, Measured(paired=seen(-0.01, days=5), signals=SERVES)
+
+    def step(who: Candidate) -> ReleaseDecision:
+        return decide_release("2013-04-09", who, release, better, champion=2)
+
+    waits = step(candidate(unsigned=REQUIRED))
+    assert (waits.step, waits.outcome) == (Step.PAUSE, Outcome.PASS)
     assert "waits for the sign-off of ann, team:operations" in waits.reason
     assert "passed its canary" in waits.reason
-    assert decide_release("2013-04-09", candidate(), release, paired=better, **facts).step is Step.TO_CHAMPION
-    in_shadow = replace(candidate(unsigned=REQUIRED), arm=Arm.SHADOW)
-    assert decide_release("2013-04-09", in_shadow, release, paired=better, **facts).step is Step.TO_CANARY
+    assert step(candidate()).step is Step.TO_CHAMPION
+    assert step(candidate(unsigned=REQUIRED, share=release.first_share)).step is Step.WIDEN
+    in_shadow = candidate(unsigned=REQUIRED, arm=Arm.SHADOW)
+    assert step(in_shadow).step is Step.TO_CANARY

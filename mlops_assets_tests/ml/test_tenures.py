@@ -1,7 +1,7 @@
 """A history is read as stays in an arm: who, from when to when, and what ended each."""
 
 from mlops_assets.contracts import Arm
-from mlops_assets.ml.tenures import tenures, unproven
+from mlops_assets.ml.tenures import entered, tenures, unproven
 from mlops_assets_tests.adapters.test_promotions import line
 
 CHANGE = [
@@ -33,6 +33,18 @@ def test_another_arm_has_stays_of_its_own() -> None:
         "2013-04-10",
         "promoted",
     )
+
+
+def test_a_canary_that_is_widened_stays_and_came_when_it_began() -> None:
+    wider = [
+        line(f"2w{n}", 2, "widened", ("canary", "canary"), at=f"2026-01-01T00:00:03.{n}Z", day=f"2013-04-0{6 + n}")
+        for n in (1, 2)
+    ]
+    history = [*CHANGE[:3], *wider, *CHANGE[3:]]
+    (canary,) = tenures(history, Arm.CANARY)
+    assert (canary.from_day, canary.until_day, canary.ended_as) == ("2013-04-06", "2013-04-10", "promoted")
+    assert [entered(history, held).day for held in (CHANGE[2], *wider)] == ["2013-04-06"] * 3
+    assert entered(history, CHANGE[3]) is CHANGE[3]
 
 
 def test_a_move_that_was_dated_back_begins_no_stay_before_the_one_it_ends() -> None:

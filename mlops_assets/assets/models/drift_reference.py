@@ -11,6 +11,7 @@ from mlops_assets.assets.address import MODELS, TRAINING, key
 from mlops_assets.assets.models.workbench import held_out_rows, place, scorer_at, shared, training_rows
 from mlops_assets.contracts import UseCase
 from mlops_assets.ml.drift_engines import drift_engine
+from mlops_assets.ml.feature_contract import keys_of
 from mlops_assets.ml.references import fit_reference, to_files
 
 
@@ -35,6 +36,7 @@ def build_drift_reference(use_case: UseCase) -> dg.AssetsDefinition:
             label=use_case.label,
             entity_id=use_case.entity_id,
             engine=drift_engine(use_case.monitoring.drift_engine),
+            keys=keys_of([(v.name, v.join_key, v.features) for v in scorer.signature.views], list(frame)),
         )
         artifacts.put_all(place(use_case, "drift_reference", cutoff), to_files(reference))
         return dg.MaterializeResult(

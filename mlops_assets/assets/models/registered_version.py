@@ -27,11 +27,22 @@ from mlops_assets.assets.models.workbench import (
     place,
     shared,
 )
+from mlops_assets.assets.monitoring.alarms import without_reference
 from mlops_assets.assets.releases import actor_of
-from mlops_assets.contracts import Arm, Evaluation, Manifest, ModelVersion, ReleaseDecision, Step, UseCase, to_plain
+from mlops_assets.contracts import (
+    Arm,
+    Evaluation,
+    Manifest,
+    ModelVersion,
+    Outcome,
+    ReleaseDecision,
+    Step,
+    UseCase,
+    to_plain,
+)
 from mlops_assets.ml.bundles import bundle_digest
 from mlops_assets.ml.card_facts import SOURCES
-from mlops_assets.ml.releases import Candidate, decide_release
+from mlops_assets.ml.releases import Candidate, Measured, decide_release
 from mlops_assets.ml.sign_offs import missing_sign_offs
 from mlops_assets.resources.mlflow import ExperimentTracking
 
@@ -153,11 +164,14 @@ def first_verdict(
 ) -> ReleaseDecision:
     """What the release table says of a version that just came into the registry.
 
-    Shadow answers nobody, so no alarm needs to be armed for it: the verdict of its days in shadow asks for that.
+    Shadow answers nobody, so the monitors need not have spoken for it: the verdict of its days in shadow asks for that.
+    A first champion has nothing but its drift reference: monitors judge a champion and its traffic, and there is none.
     """
     if damaged:
         reason = f"the registry does not hold what was evaluated: {'; '.join(damaged)}"
-        return ReleaseDecision(day=version.cutoff_day, version=version.version, step=Step.REFUSE, reason=reason)
+        return ReleaseDecision(
+            day=version.cutoff_day, version=version.version, step=Step.REFUSE, reason=reason, outcome=Outcome.FAIL
+        )
     history = releases.promotions.all(use_case.name)
     candidate = Candidate(
         version=version.version,
@@ -167,8 +181,9 @@ def first_verdict(
         enforced=result.enforced,
         unsigned=missing_sign_offs(use_case.release.sign_off, history, version.version, version.digest),
     )
-    has_champion = Arm.CHAMPION in releases.promotions.arms(use_case.name)
+    champion = releases.promotions.arms(use_case.name).get(Arm.CHAMPION)
+    armed = Measured(unarmed=without_reference(releases.registry, use_case, version.version))
     verdict = decide_release(
-        version.cutoff_day, candidate, use_case.release, has_champion=has_champion, alarms_armed=True, paired=None
+        version.cutoff_day, candidate, use_case.release, armed, champion=champion.version if champion else None
     )
     return replace(verdict, numbers={**verdict.numbers, **result.metrics})

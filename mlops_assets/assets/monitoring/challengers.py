@@ -1,46 +1,46 @@
 """The candidates in shadow and in canary, each compared with the champion on the rows that both scored.
 
-Here: challenger_regret, by day. Belongs here: what the release table is given and what it concludes, every day.
-Does not: the table (``ml.releases``), carrying a conclusion out (``assets.releases``).
+Here: challenger_regret, by day. Belongs here: what the release table concludes, every day. Does not: what it is given
+(``assets.monitoring.candidates``), the table (``ml.releases``), carrying a conclusion out (``assets.releases``).
+
+A candidate that cannot be measured is inconclusive, with the error: the run succeeds and nothing is held against it.
 """
 
-from datetime import date
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from mlops_assets.adapters.artifacts import Artifacts
+from mlops_assets.adapters.promotions import CANARY_BASIS_POINTS
 from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MONITORING, group, key
-from mlops_assets.assets.files import judgements_of, put_judgement, put_release_decision
-from mlops_assets.assets.monitoring.traffic import rows_between
+from mlops_assets.assets.files import put_judgement, put_release_decision
+from mlops_assets.assets.monitoring.candidates import Bench, Standing, measured, paired_rows, standings
 from mlops_assets.assets.partitions import calendar, days_of, window
 from mlops_assets.contracts import (
     Arm,
     Evaluation,
     Judgement,
+    Outcome,
     ReleaseDecision,
-    Transition,
+    Step,
     UseCase,
-    Verdict,
     from_json,
     to_plain,
 )
-from mlops_assets.ml.monitoring import Subject
+from mlops_assets.ml.alarms import ALARMS
+from mlops_assets.ml.monitoring import Subject, unknown
 from mlops_assets.ml.performance import challenger_regret as judge
-from mlops_assets.ml.releases import ArmEvidence, Candidate, compare_arms, decide_release
-from mlops_assets.ml.sign_offs import SIGNED_OFF, missing_sign_offs
-
-ALARMS = ("performance", "data_contract")
-"""Monitors that would notice a bad release: without their verdict nothing moves on."""
+from mlops_assets.ml.releases import Candidate, decide_release
+from mlops_assets.ml.sign_offs import missing_sign_offs
 
 
 def build_challengers(use_case: UseCase) -> list[Any]:
     """The asset that judges candidates."""
     address = key(use_case, MONITORING, "challenger_regret")
     since = window(-2 * use_case.release.max_days)
+    seen = [dg.AssetDep(key(use_case, MONITORING, name), partition_mapping=since) for name in ("traffic", "outcomes")]
     alarms = [key(use_case, MONITORING, name) for name in ALARMS]
 
     @dg.asset(
@@ -48,7 +48,7 @@ def build_challengers(use_case: UseCase) -> list[Any]:
         group_name=group(use_case, MONITORING),
         partitions_def=calendar(use_case.domain),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=[dg.AssetDep(key(use_case, MONITORING, "outcomes"), partition_mapping=since), *alarms],
+        deps=[*seen, *alarms],
     )
     def challenger_regret(
         context: dg.AssetExecutionContext,
@@ -61,96 +61,83 @@ def build_challengers(use_case: UseCase) -> list[Any]:
         verdicts: list[dict[str, Any]] = []
         for day in days_of(context):
             judged, verdicts = [], []
-            for held in candidates_on(releases, use_case, day):
-                rows = paired_rows(tables, use_case, held, day)
-                decision = _decide(use_case, releases, artifacts, rows, held, day)
-                put_release_decision(artifacts, use_case, decision)
-                if held.to_arm:
-                    judged.append(_judge(use_case, releases, rows, held, day))
+            for at in standings(releases, use_case, day):
+                bench = Bench(tables, releases, artifacts, context.log.exception)
+                verdicts.append(decided(bench, at))
+                if at.held.to_arm:
+                    judged.append(regret(bench, at))
                     put_judgement(artifacts, use_case, judged[-1])
-                cutoff = releases.registry.version(use_case.name, held.version).cutoff_day
-                verdicts.append({**to_plain(decision), "cutoff_day": cutoff})
         return dg.MaterializeResult(metadata=_metadata(judged, verdicts))
 
     return [challenger_regret]
 
 
-def candidates_on(releases: Releases, use_case: UseCase, day: str) -> list[Transition]:
-    """The versions in shadow or canary that entered before the end of the day; without a champion, the newest that was
-    registered and is in no arm: it waits for a sign-off, and is looked at again every day."""
-    arms = releases.promotions.arms(use_case.name)
-    held = [arms[arm] for arm in (Arm.SHADOW, Arm.CANARY) if arm in arms and arms[arm].day <= day]
-    return held if held or Arm.CHAMPION in arms else unreleased(releases, use_case, day)
+def decided(bench: Bench, at: Standing) -> dict[str, Any]:
+    """The release table's verdict about a candidate, kept, and as the sensor reads it."""
+    decision = bench.tried("the candidate", lambda: _decide(bench, at)) or _inconclusive(at, bench.problems)
+    put_release_decision(bench.artifacts, at.use_case, decision)
+    version = bench.tried("its cut-off day", lambda: bench.releases.registry.version(at.use_case.name, at.held.version))
+    return {**to_plain(decision), "cutoff_day": version.cutoff_day if version else ""}
 
 
-def unreleased(releases: Releases, use_case: UseCase, day: str) -> list[Transition]:
-    """The newest version, where nothing but its registration and sign-offs has happened to it by the day."""
-    history = [line for line in releases.promotions.all(use_case.name) if line.day <= day]
-    mine = [line for line in history if line.version == history[-1].version] if history else []
-    return mine[:1] if mine and {line.kind for line in mine} <= {"registered", SIGNED_OFF} else []
-
-
-def paired_rows(tables: Tables, use_case: UseCase, held: Transition, day: str) -> pd.DataFrame:
-    """Outcomes of the rows that the candidate scored in its present arm, beside the champion's score of them.
-
-    Columns of outcomes, with the candidate's score as challenger_score and the champion's as score.
-    """
-    rows = rows_between(tables, use_case, "outcomes", held.day, day)
-    version = f"{held.to_arm}_version"
-    if rows.empty or version not in rows:
-        return pd.DataFrame()
-    mine = rows[(rows[version] == held.version) & rows["champion_score"].notna()]
-    return mine.assign(challenger_score=mine[f"{held.to_arm}_score"], score=mine["champion_score"])
-
-
-def _judge(use_case: UseCase, releases: Releases, rows: pd.DataFrame, held: Transition, day: str) -> Judgement:
-    champion = releases.promotions.champion_at(use_case.name, day)
-    about = Subject(
-        day=day,
-        champion_version=champion.version if champion else None,
-        champion_digest=champion.digest if champion else None,
-    )
-    return judge(about, rows, label=use_case.label, margin=use_case.release.margin)
-
-
-def _decide(
-    use_case: UseCase, releases: Releases, artifacts: Artifacts, rows: pd.DataFrame, held: Transition, day: str
-) -> ReleaseDecision:
-    evaluation = from_json(Evaluation, releases.registry.document(use_case.name, held.version, "evaluation.json"))
-    history = releases.promotions.all(use_case.name)
+def _decide(bench: Bench, at: Standing) -> ReleaseDecision:
+    held, use_case = at.held, at.use_case
+    # Gates are for who is in no arm yet: a registry that is down keeps nobody from leaving one.
+    evaluation = None if held.to_arm else _evaluation(bench, at)
+    history = bench.releases.promotions.all(use_case.name)
     candidate = Candidate(
         version=held.version,
         arm=Arm(held.to_arm) if held.to_arm else None,
-        days_in_arm=(date.fromisoformat(day) - date.fromisoformat(held.day)).days,
-        gates=evaluation.gates,
-        enforced=evaluation.enforced,
+        days_in_arm=at.days_in_arm,
+        gates=evaluation.gates if evaluation else (),
+        share=int(held.evidence.get(CANARY_BASIS_POINTS, 0)),
+        days_at_share=at.days_at_share,
+        enforced=evaluation is None or evaluation.enforced,
         unsigned=missing_sign_offs(use_case.release.sign_off, history, held.version, held.digest),
     )
-    armed = [j for j in judgements_of(artifacts, use_case, day, ALARMS) if j.verdict is not Verdict.UNKNOWN]
-    has_champion = Arm.CHAMPION in releases.promotions.arms(use_case.name)
-    return decide_release(
-        day,
-        candidate,
-        use_case.release,
-        has_champion=has_champion,
-        alarms_armed=len(armed) == len(ALARMS),
-        paired=evidence_of(use_case, rows),
+    champion = at.champion.version if at.champion else None
+    return decide_release(at.day, candidate, use_case.release, measured(bench, at), champion=champion)
+
+
+def _evaluation(bench: Bench, at: Standing) -> Evaluation:
+    document = bench.releases.registry.document(at.use_case.name, at.held.version, "evaluation.json")
+    return from_json(Evaluation, document)
+
+
+def _inconclusive(at: Standing, problems: list[str]) -> ReleaseDecision:
+    return ReleaseDecision(
+        day=at.day,
+        version=at.held.version,
+        step=Step.PAUSE,
+        reason=f"inconclusive: it could not be judged ({'; '.join(problems)})",
+        outcome=Outcome.INCONCLUSIVE,
+        arm=Arm(at.held.to_arm) if at.held.to_arm else None,
+        against=at.champion.version if at.champion else None,
     )
 
 
-def evidence_of(use_case: UseCase, rows: pd.DataFrame) -> ArmEvidence | None:
-    """The paired evidence of rows, None when there are none yet."""
-    if rows.empty:
-        return None
-    margin = use_case.release.margin
-    return compare_arms(rows, candidate="challenger_score", champion="score", label=use_case.label, margin=margin)
+def regret(bench: Bench, at: Standing) -> Judgement:
+    """The champion's verdict beside the candidate: would another model have done better?"""
+    champion = bench.releases.promotions.champion_at(at.use_case.name, at.day)
+    about = Subject(
+        day=at.day,
+        champion_version=champion.version if champion else None,
+        champion_digest=champion.digest if champion else None,
+    )
+    facts = {"label": at.use_case.label, "margin": at.use_case.release.margin}
+    rows = bench.tried("challenger_regret", lambda: paired_rows(bench.tables, at))
+    if rows is None:
+        return unknown("challenger_regret", about, f"could not be measured: {bench.problems[-1]}")
+    return judge(about, rows, **facts)
 
 
 def _metadata(judged: list[Judgement], verdicts: list[dict[str, Any]]) -> dict[str, Any]:
     newest: dict[str, Any] = {}
     if verdicts:
-        numbers = {name: value for name, value in verdicts[-1]["numbers"].items() if value is not None}
-        newest = {"candidate": verdicts[-1]["version"], "step": verdicts[-1]["step"], **numbers}
+        last = verdicts[-1]
+        numbers = {name: value for name, value in last["numbers"].items() if value is not None}
+        told = {name: last[name] for name in ("step", "basis_points")}
+        newest = {"candidate": last["version"], "outcome": last["outcome"] or "none yet", **told, **numbers}
     return {
         "verdicts": dg.MetadataValue.json(verdicts),
         "reason": "; ".join(f"version {v['version']}: {v['reason']}" for v in verdicts) or "no candidate",

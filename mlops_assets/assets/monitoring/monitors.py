@@ -22,11 +22,13 @@ from mlops_assets.assets.address import DATASETS, FEATURE_VIEWS, FEATURES, MONIT
 from mlops_assets.assets.files import put_judgement
 from mlops_assets.assets.metadata import plain
 from mlops_assets.assets.monitoring.evidence import Evidence, gather, recomputed
+from mlops_assets.assets.monitoring.feeds import FEEDS, feeds_of
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
 from mlops_assets.contracts import Judgement, UseCase, Verdict
 from mlops_assets.ml import monitoring, performance
 from mlops_assets.ml.drift_engines import drift_engine
+from mlops_assets.ml.plausibility import implausible
 from mlops_assets.ml.policy import ROLLBACK_DAYS
 
 
@@ -41,7 +43,13 @@ class Bench:
 
 
 def _data_contract(bench: Bench, seen: Evidence) -> Judgement:
-    return monitoring.data_contract(seen.about, rows=seen.landed_rows, quarantined=seen.quarantined_rows)
+    broken = implausible(feeds_of(bench.tables, bench.use_case.domain, seen.about.day))
+    return monitoring.data_contract(seen.about, rows=seen.landed_rows, quarantined=seen.quarantined_rows, broken=broken)
+
+
+def _feature_contract(bench: Bench, seen: Evidence) -> Judgement:
+    traffic = seen.traffic.sort_values("event_time", kind="stable") if len(seen.traffic) else seen.traffic
+    return monitoring.feature_contract(seen.about, _reference(bench, seen), traffic)
 
 
 def _feature_skew(bench: Bench, seen: Evidence) -> Judgement:
@@ -95,6 +103,7 @@ def _predecessor_regret(bench: Bench, seen: Evidence) -> Judgement:
 
 MONITORS: Mapping[str, Callable[[Bench, Evidence], Judgement]] = {
     "data_contract": _data_contract,
+    "feature_contract": _feature_contract,
     "feature_skew": _feature_skew,
     "data_drift": _data_drift,
     "prediction_drift": _prediction_drift,
@@ -105,7 +114,8 @@ MONITORS: Mapping[str, Callable[[Bench, Evidence], Judgement]] = {
     "predecessor_regret": _predecessor_regret,
 }
 DESCRIPTIONS: Mapping[str, str] = {
-    "data_contract": "Is the day's data broken? The share of its rows that went to quarantine.",
+    "data_contract": "Is the day's data broken? Rows in quarantine, and feeds that contradict physics or each other.",
+    "feature_contract": "Do the served features keep the relations, the pace and the presence of clean days?",
     "feature_skew": "Are the served feature vectors the ones that the features give when recomputed? Exact equality.",
     "data_drift": "Did the inputs of the last week leave the training distribution in an unexplained way?",
     "prediction_drift": "Did the answers move beyond what days move them?",
@@ -128,7 +138,8 @@ def build_monitors(use_case: UseCase) -> list[Any]:
     days = calendar(use_case.domain)
 
     def spec(name: str) -> dg.AssetSpec:
-        extra = {"data_contract": [key(use_case.domain, DATASETS, "quarantine")], "feature_skew": views}
+        feeds = [key(use_case.domain, DATASETS, dataset) for dataset in FEEDS]
+        extra = {"data_contract": feeds, "feature_skew": views}
         return dg.AssetSpec(
             key(use_case, MONITORING, name),
             deps=[*seen, *extra.get(name, [])],
