@@ -4,14 +4,12 @@ Here: the verdicts and their table. Does not belong here: the rows (``benchmarks
 (``benchmarks.gates_models``), the limits (``use_cases``), the gates of the server, which need a server and no year.
 """
 
-import argparse
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gates_models import BAD, Candidate, Workshop
-from benchmarks.model_data import LAST, USE_CASE, Graph
+from benchmarks.model_data import LAST, USE_CASE, asked_state, landed_year
 from benchmarks.report import Row, write
 from mlops_assets.contracts import Evaluation
 from mlops_assets.ml.evaluation import evaluate
@@ -51,11 +49,7 @@ class Case:
 
 def main(state: Path | None) -> None:
     """Measure and write; ``state`` is a folder that an earlier run landed the year in."""
-    with tempfile.TemporaryDirectory(prefix="bench-gates-") as folder:
-        graph = Graph(state or Path(folder))
-        if not (state and (state / "artifacts").exists()):
-            graph.land_the_year()
-            graph.freeze(LAST)
+    with landed_year(state) as graph:
         workshop = Workshop(graph.rows(LAST), graph.inputs)
     honest = {cutoff: workshop.make(cutoff) for cutoff in sorted({*MONTHS, *FORTNIGHTS})}
     good = [case for cutoff in honest for case in judged("honest", honest[cutoff], champions(honest, cutoff))]
@@ -159,6 +153,4 @@ def _table(cases: Sequence[Case], title: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path)
-    main(parser.parse_args().state)
+    main(asked_state(__doc__))

@@ -4,7 +4,10 @@ Here: the shipped definitions on the shipped tables and the shipped feature stor
 Does not belong here: measuring, any other way to rows.
 """
 
-from collections.abc import Sequence
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,3 +92,21 @@ class Graph:
     def inputs(self) -> Inputs:
         """What the model is fed with."""
         return self.feature_store.inputs(USE_CASE.feature_service)
+
+
+@contextmanager
+def landed_year(state: Path | None) -> Iterator[Graph]:
+    """The graph with the year landed and frozen: in ``state``, where an earlier run may have done it, or for once."""
+    with tempfile.TemporaryDirectory(prefix="bench-year-") as folder:
+        graph = Graph(state or Path(folder))
+        if not (state and (state / "artifacts").exists()):
+            graph.land_the_year()
+            graph.freeze(LAST)
+        yield graph
+
+
+def asked_state(description: str | None) -> Path | None:
+    """The folder of ``--state``: one that an earlier run landed the year in."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--state", type=Path, help="keeps the landed year, and finds one there")
+    return parser.parse_args().state

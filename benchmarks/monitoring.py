@@ -4,15 +4,13 @@ Here: the order of its parts, and the page they make. Belongs here: what is told
 parts (``benchmarks.monitoring_*``).
 """
 
-import argparse
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gates_models import Workshop
-from benchmarks.model_data import LAST, USE_CASE, Graph
+from benchmarks.model_data import LAST, USE_CASE, Graph, asked_state, landed_year
 from benchmarks.monitoring_detection import clean_rows, detect, episode_table, fault_rows, fault_table, replay
 from benchmarks.monitoring_verdicts import Watch
 from benchmarks.monitoring_year import Year
@@ -45,20 +43,19 @@ true incident when one began at most three days before.
 Each lives for a week from each of five days on, July to November; raw feeds are changed before they land, code of
 features and labels online and offline alike (so that `feature_skew`, which compares the two to the last bit, has
 nothing to see: it finds a fault of one of them on the first day). *Detected* means that the decision table decided
-something, or that the landing was refused.
+something, or that the landing was refused, for a reason that the same day without the fault does not give.
 
 {faults}
-{more}
+
+The usual detectors on the same clean days are in [monitoring_peers](monitoring_peers.md), canaries of equal and of bad
+models in [monitoring_canaries](monitoring_canaries.md), the trigger beside calendars in
+[monitoring_trigger](monitoring_trigger.md).
 """
 
 
 def main(state: Path | None) -> None:
-    """Measure all parts and write; ``state`` is a folder that an earlier run landed the year in."""
-    with tempfile.TemporaryDirectory(prefix="bench-monitoring-") as folder:
-        graph = Graph(state or Path(folder))
-        if not (state and (state / "artifacts").exists()):
-            graph.land_the_year()
-            graph.freeze(LAST)
+    """Measure all parts and write."""
+    with landed_year(state) as graph:
         rows, page, facts = measured(graph)
     write("monitoring", "What monitoring is worth on the real year", rows, page, facts)
 
@@ -69,7 +66,7 @@ def measured(graph: Graph) -> tuple[list[Row], str, Mapping[str, Any]]:
     year, watch = Year(graph, scorer), Watch(reference, drift_engine("scipy"), FIXED)
     lived, concluded = replay(year, watch)
     cases = detect(year, watch, lived, concluded)
-    text = TEXT.format(fixed=FIXED, episodes=episode_table(concluded), faults=fault_table(cases), more="")
+    text = TEXT.format(fixed=FIXED, episodes=episode_table(concluded), faults=fault_table(cases))
     return [*clean_rows(concluded), *fault_rows(cases)], text, {"cases": cases}
 
 
@@ -99,6 +96,4 @@ def trained(graph: Graph) -> tuple[Scorer, DriftReference]:
 if __name__ == "__main__":
     # LightGBM and BLAS beside two processes of faults: one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path)
-    main(parser.parse_args().state)
+    main(asked_state(__doc__))

@@ -7,7 +7,6 @@ for the gates (``benchmarks.gates_models``).
 ``measure`` is one part of the monitoring benchmark; alone: ``python -m benchmarks.monitoring_canaries --state <year>``.
 """
 
-import argparse
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.gates_models import Damage, inverted
-from benchmarks.model_data import LAST, USE_CASE, Graph
+from benchmarks.model_data import LAST, USE_CASE, asked_state, landed_year
 from benchmarks.report import Row, write
 from mlops_assets.adapters.memory_feature_store import MemoryFeatureStore
 from mlops_assets.adapters.memory_tables import MemoryTables
@@ -340,13 +339,12 @@ def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
 
-def main(state: Path) -> None:
-    """Measure alone and write; ``state`` is a folder that the year has landed in."""
-    rows, text = measure(Graph(state).rows(LAST))
-    write("monitoring-canaries", "Canaries on the real year", rows, text)
+def main(state: Path | None) -> None:
+    """Measure alone and write."""
+    with landed_year(state) as graph:
+        rows, text = measure(graph.rows(LAST))
+    write("monitoring_canaries", "Canaries on the real year", rows, text)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, required=True)
-    main(parser.parse_args().state)
+    main(asked_state(__doc__))

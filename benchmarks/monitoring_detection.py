@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from benchmarks.monitoring_faults import FAULTS
-from benchmarks.monitoring_verdicts import BLOCKED, INFORMING, LAYERS, WINDOW_DAYS, Concluded, Watch
+from benchmarks.monitoring_verdicts import INFORMING, LAYERS, WINDOW_DAYS, Concluded, Watch
 from benchmarks.monitoring_year import Fault, Lived, Year
 from benchmarks.report import Row
 from mlops_assets.assets.partitions import shift
-from mlops_assets.contracts import Action
+from mlops_assets.contracts import Action, Judgement
 
 FIRST, LAST = "2013-07-01", "2013-12-30"
 """Judged days. On 31 December the weather feed is out."""
@@ -98,13 +98,14 @@ def detect(year: Year, watch: Watch, lived: Sequence[Lived], concluded: Sequence
     """Every fault from every start, on both processors."""
     wanted = [(fault, first) for fault in FAULTS for first in STARTS]
     days = {day.day: place for place, day in enumerate(lived)}
-    judged = {done.day: done.judgements for done in concluded}
+    clean = {done.day: done for done in concluded}
 
     def one(place: int) -> Case:
         fault, first = wanted[place]
         before = list(lived[days[first] + 1 - WINDOW_DAYS : days[first]])
-        known = [j for day in before for j in judged.get(day.day, ())]
-        return _case(fault, first, year.live(first, shift(first, FAULT_DAYS - 1), fault, place), before, known, watch)
+        known = [j for day in before if day.day in clean for j in clean[day.day].judgements]
+        faulty = year.live(first, shift(first, FAULT_DAYS - 1), fault, place)
+        return _case(fault, first, _concluded(faulty, before, known, watch), clean)
 
     return in_turns(one, len(wanted))
 
@@ -124,12 +125,18 @@ def _at(place: int) -> Case:
     return _work(place)
 
 
-def _case(fault: Fault, first: str, lived: list[Lived], before: list[Lived], known: list, watch: Watch) -> Case:
+def _concluded(lived: list[Lived], before: list[Lived], known: list[Judgement], watch: Watch) -> list[Concluded]:
     made: list[Concluded] = []
     for place in range(len(lived)):
         seen = [*before, *lived[: place + 1]][-WINDOW_DAYS:]
         made.append(watch.conclude(seen, [*known, *(j for done in made for j in done.judgements)]))
-    heard = [(n, done) for n, done in enumerate(made, 1) if done.action is not Action.NOTHING]
+    return made
+
+
+def _case(fault: Fault, first: str, made: Sequence[Concluded], clean: Mapping[str, Concluded]) -> Case:
+    """What is concluded for the same reasons without the fault does not count."""
+    new = [(n, done) for n, done in enumerate(made, 1) if set(done.speaking) - set(clean[done.day].speaking)]
+    heard = [(n, done) for n, done in new if done.action is not Action.NOTHING]
     after, done = heard[0] if heard else (None, None)
     return Case(
         name=fault.name,
@@ -140,7 +147,7 @@ def _case(fault: Fault, first: str, lived: list[Lived], before: list[Lived], kno
         action=str(done.action) if done else "",
         reason=done.reason if done else "",
         right=None if done is None else str(done.action) in fault.right,
-        retrained=any(each.action is Action.RETRAIN for each in made),
+        retrained=any(each.action is Action.RETRAIN for _, each in new),
     )
 
 
@@ -229,16 +236,3 @@ def _counted(names) -> str:
 
 def _days(first: str, last: str) -> int:
     return (date.fromisoformat(last) - date.fromisoformat(first)).days
-
-
-__all__ = [
-    "BLOCKED",
-    "Case",
-    "clean_rows",
-    "detect",
-    "episode_table",
-    "episodes",
-    "fault_rows",
-    "fault_table",
-    "replay",
-]

@@ -27,6 +27,7 @@ from mlops_assets.automation.mlflow_status import mlflow_status_sensors
 from mlops_assets.automation.release import release_sensor
 from mlops_assets.automation.remediation import remediation_sensor
 from mlops_assets.automation.schedules import training_schedule, upkeep_schedule
+from mlops_assets.automation.silence import silence_sensor
 from mlops_assets.contracts import UseCase
 from mlops_assets.resources.parts import deployed_resources
 
@@ -59,6 +60,7 @@ def build_defs(
             *mlflow_status_sensors(chosen.sensor_seconds),
             lineage_sensor(chosen),
             alerts_sensor(chosen),
+            silence_sensor(chosen, use_cases),
         ],
         resources={**deployed_resources(lambda: chosen), **(resources or {})},
         executor=dg.in_process_executor,

@@ -17,9 +17,9 @@ from mlops_assets_tests.ml.test_what_if import CALM
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "runbooks"
 RUNBOOKS = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
-OF_THE_MACHINERY = {"failed_run", "failed_check", "server_problem"}
-SAYS_MORE = {"status": (0, 1)}
-"""Exit codes of commands that tell a state: ``status`` fails when something is silent, as on twins without servers."""
+OF_THE_MACHINERY = {"failed_run", "failed_check", "server_problem", "silence"}
+SAYS_MORE = {"status": (0, 1), "watch": (0, 1)}
+"""Exit codes of commands that tell a state: they fail when something is silent, as on twins without servers."""
 
 
 def commands(runbook: str) -> list[str]:
@@ -70,6 +70,5 @@ def test_a_runbook_says_what_it_means_what_was_done_and_how_to_check(runbook):
 
 def test_the_table_of_runbooks_names_them_all():
     assert re.findall(r"\]\((\w+)\.md\)", (FOLDER / "README.md").read_text()) == [
-        "roll_back", "retrain", "hold", "fall_back", "failed_run", "failed_check",
-        "server_problem",
+        "roll_back", "retrain", "hold", "fall_back", "failed_run", "failed_check", "silence", "server_problem",
     ]  # fmt: skip

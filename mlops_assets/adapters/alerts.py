@@ -46,6 +46,15 @@ class Alert:
 RUNBOOKS = "docs/runbooks"
 
 
+def runbook_at(runbooks: str, name: str) -> str:
+    """Where a runbook lies below the folder or address of them all.
+
+    >>> runbook_at("https://wiki.example/books/", "roll_back")
+    'https://wiki.example/books/roll_back.md'
+    """
+    return f"{runbooks.rstrip('/')}/{name}.md"
+
+
 class Alerts(ABC):
     """The record of everything that people are told; repeats nothing."""
 
@@ -66,7 +75,7 @@ class Alerts(ABC):
 
         ``runbook``: the name of the one that says what to do.
         """
-        book = {"runbook": f"{self._runbooks.rstrip('/')}/{runbook}.md"} if runbook else {}
+        book = {"runbook": runbook_at(self._runbooks, runbook)} if runbook else {}
         told = dict(links or {}) | book
         return self._add(Alert(key=key, at=utc_now(), severity=Severity(severity), title=title, text=text, links=told))
 

@@ -44,6 +44,9 @@ class Settings:
     sensor_seconds: int = 3
     """MLOPS_SENSOR_SECONDS: least time between two ticks of a sensor. The daemon looks every 5 s, now and then a little
     sooner: with 5 here most ticks came after 10 s."""
+    landing_hours: int = 26
+    """MLOPS_LANDING_HOURS: hours after a day has landed within which the next one must, or people are told that the
+    calendar is silent. A source that delivers every day needs a little more than 24; a replay is faster."""
     start_services: bool = True
     """MLOPS_START_SERVICES: start the embedded MLflow and model servers when they do not answer."""
     feed_until: str | None = None
@@ -230,6 +233,7 @@ FORMS: Mapping[str, Form] = {
     "ui_url": SERVER,
     "online_store": Form(_text(r"^rediss?://[^/\s]+"), "an address like redis://127.0.0.1:6379/0"),
     "sensor_seconds": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of seconds, 1 or more"),
+    "landing_hours": Form(Annotated[int, msgspec.Meta(ge=1)], "a whole number of hours, 1 or more"),
     "start_services": SWITCH,
     "feed_until": CALENDAR_DAY,
     "live_from": CALENDAR_DAY,

@@ -17,7 +17,7 @@ from mlops_assets.assets.address import MONITORING, RELEASES, REMEDIATION, group
 from mlops_assets.assets.files import decision_of, folder
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.assets.releases import SERVER_SECONDS, actor_of
-from mlops_assets.contracts import Action, Arm, Decision, UseCase, to_json, to_plain
+from mlops_assets.contracts import Action, Arm, Decision, Transition, UseCase, to_json, to_plain
 from mlops_assets.ml.incidents import incident_report
 
 
@@ -55,10 +55,7 @@ def _rollback(use_case: UseCase) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The champion went back to its predecessor: model, features and preprocessing together, seen at the server."""
         decision = decided(artifacts, use_case, context.partition_key, Action.ROLL_BACK)
-        cause = _cause(context, decision)
-        line = releases.roll_back(
-            use_case.name, cause=cause, from_version=decision.version, to_version=decision.target_version
-        )
+        line = roll_back(releases, use_case, decision, actor_of(context), context.run.run_id)
         endpoint.nudge()
         problem = _not_answering(endpoint, use_case, line.digest)
         return dg.MaterializeResult(
@@ -66,6 +63,10 @@ def _rollback(use_case: UseCase) -> dg.AssetsDefinition:
                 "rolled_back_version": decision.version,
                 "champion_version": line.version,
                 "digest": line.digest,
+                "moved_at": line.at,
+                "moved_in": "this run"
+                if line.dagster_run_id == context.run.run_id
+                else "a sensor's tick or another run",
                 **_metadata(decision),
             },
             check_results=[
@@ -79,6 +80,25 @@ def _rollback(use_case: UseCase) -> dg.AssetsDefinition:
         )
 
     return rollback
+
+
+def roll_back(
+    releases: Releases, use_case: UseCase, decision: Decision, by: str, run_id: str | None = None
+) -> Transition:
+    """Carry a decided rollback out; whoever does it a second time writes nothing, and gets the first one's line.
+
+    Raises what ``Releases.roll_back`` raises.
+    """
+    cause = Cause(
+        id=f"decision/{decision.day}/{decision.action}/{decision.version}",
+        day=decision.day,
+        by=by,
+        reason=decision.reason,
+        evidence={"judgements": to_plain(decision.evidence)},
+        dagster_run_id=run_id,
+    )
+    target = decision.target_version
+    return releases.roll_back(use_case.name, cause=cause, from_version=decision.version, to_version=target)
 
 
 def _not_answering(endpoint: Endpoint, use_case: UseCase, digest: str) -> str | None:
@@ -153,17 +173,6 @@ def decided(artifacts: Artifacts, use_case: UseCase, day: str, *actions: Action)
             "to act without it use `mlops rollback` or the job that trains"
         )
     return decision
-
-
-def _cause(context: dg.AssetExecutionContext, decision: Decision) -> Cause:
-    return Cause(
-        id=f"decision/{decision.day}/{decision.action}/{decision.version}",
-        day=decision.day,
-        by=actor_of(context),
-        reason=decision.reason,
-        evidence={"judgements": to_plain(decision.evidence)},
-        dagster_run_id=context.run.run_id,
-    )
 
 
 def _metadata(decision: Decision) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+RUN_KEY = "dagster/run_key"
 EVENTS_PER_TICK = 500
 """A tick that finds more leaves the rest to the next one: its cursor stops where it stopped reading."""
 
@@ -77,6 +78,10 @@ class Cursors:
             self._positions[name] = events[-1].storage_id
         return events
 
+    def hold(self, asset: dg.AssetKey, event: Seen) -> None:
+        """Stop in front of an event that cannot be answered yet: the next tick meets it again."""
+        self._positions[asset.to_user_string()] = event.storage_id - 1
+
     def is_at_end(self, instance: dg.DagsterInstance, asset: dg.AssetKey) -> bool:
         """True when nothing of the asset was recorded after the position."""
         newest = instance.fetch_materializations(asset, limit=1).records
@@ -85,3 +90,21 @@ class Cursors:
     def text(self) -> str:
         """The cursor to store."""
         return json.dumps(self._positions, sort_keys=True)
+
+
+class Asked:
+    """Which runs were requested before: by an earlier tick, or earlier in this one.
+
+    Dagster itself launches no second run for a run key of an earlier tick, and says nothing of it; for one that comes
+    twice in a tick it launches two.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._now: set[str] = set()
+
+    def before(self, run_key: str | None) -> bool:
+        """True when a run with that key was requested; from now on it counts as requested."""
+        known = run_key in self._now or self._instance.get_runs_count(dg.RunsFilter(tags={RUN_KEY: run_key or ""})) > 0
+        self._now.add(run_key or "")
+        return known

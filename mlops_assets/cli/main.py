@@ -20,6 +20,7 @@ from mlops_assets.cli.sample import sample
 from mlops_assets.cli.sign import sign_off
 from mlops_assets.cli.trace import history
 from mlops_assets.cli.transfer import transfer
+from mlops_assets.cli.watch import watch
 from mlops_assets.cli.why import why
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, alerts, history, why, lineage, impact, verify, reproduce, card)
+LOOK = (status, watch, alerts, history, why, lineage, impact, verify, reproduce, card)
 OPERATE = (promote, override, rollback, sign_off, transfer, keys)
 for command in (demo, sample, drill, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)

@@ -33,16 +33,17 @@ ROLES = (
     "lineage_events",
     "replay",
 )
-# These reach a server: the embedded one is started when it does not answer.
+# These reach a server: the embedded one is started by a run that finds it silent. A sensor only looks: its tick is to
+# take milliseconds, and one that starts servers would hide from everybody that they had gone.
 SERVED = ("registry", "production", "releases", "endpoint", "replay")
 
 
 def part(role: str) -> dg.ResourceDefinition:
-    """The client of one role, from the settings of the process that runs the asset."""
+    """The client of one role, from the settings of the process that runs the asset or the sensor."""
 
     def create(context: dg.InitResourceContext) -> Any:
         settings = Settings.from_environment()
-        if role in SERVED:
+        if role in SERVED and context.run is not None:
             # This process too: a run that outlives `dagster dev` by seconds must not lose its servers in mid-day.
             ensure_services(settings, until_pid=owning_process())
             ensure_services(settings, until_pid=os.getpid())

@@ -63,6 +63,19 @@ def test_a_decided_rollback_restores_the_predecessor_once_and_people_are_told_on
     assert [alert.key for alert in lived.memory.alerts.sent()] == [f"{NAME}/{DAY}/roll_back"]
 
 
+def test_a_rollback_that_a_tick_has_made_is_seen_at_the_server_and_told_as_such(lived):
+    enthrone(lived, LIVE[0])
+    decided(lived, Action.ROLL_BACK, version=2, target=1)
+    made = remediation.decided(lived.memory.artifacts, lived.use_case, DAY, Action.ROLL_BACK)
+    line = remediation.roll_back(lived.releases, lived.use_case, made, "sensor:arrival_delay__remediation")
+    result = lived.run("arrival_delay__rollback", DAY)
+    assert checks_of(result)["rollback/server_answers_with_the_old_digest"]
+    (event,) = result.asset_materializations_for_node("arrival_delay__remediation__rollback")
+    told = {name: value.value for name, value in event.metadata.items()}
+    assert (told["moved_at"], told["moved_in"]) == (line.at, "a sensor's tick or another run")
+    assert told["digest"] == line.digest
+
+
 def test_a_server_that_does_not_take_the_old_version_back_is_seen_and_the_history_stands(lived, monkeypatch):
     bundle = {"model.txt": b"other bytes", "signature.json": b"{}"}
     registry, digest = lived.memory.registry, bundle_digest(bundle)

@@ -57,3 +57,18 @@ def test_both_walked_assets_keep_a_cursor_of_their_own(stage, use_case):
     stage.happened(key(use_case, MONITORING, "challenger_regret"), "2013-04-05", verdicts=[verdict("to_canary")])
     requests, _ = stage.tick(SENSOR)
     assert [request.job_name for request in requests] == ["arrival_delay__canary"]
+
+
+def test_the_same_verdict_judged_again_asks_for_nothing(stage, use_case):
+    for _ in range(2):
+        stage.happened(key(use_case, MONITORING, "challenger_regret"), "2013-04-05", verdicts=[verdict("to_canary")])
+    assert len(stage.tick(SENSOR)[0]) == 1
+    stage.happened(key(use_case, MONITORING, "challenger_regret"), "2013-04-05", verdicts=[verdict("to_canary")])
+    assert stage.tick(SENSOR) == ([], "version 2: to_canary: r")
+
+
+def test_every_step_says_why_and_where_the_runbook_is(stage, use_case):
+    stage.happened(key(use_case, MONITORING, "challenger_regret"), "2013-04-05", verdicts=[verdict("refuse")])
+    (request,), _ = stage.tick(SENSOR)
+    assert request.tags["mlops/reason"] == "r"
+    assert request.tags["mlops/runbook"] == "https://wiki.example/books/retrain.md"

@@ -3,8 +3,9 @@
 Here: the acts, in order, and the record of what the running system said. Belongs here: acting and waiting. Does not:
 judging the record (``test_live_loop``).
 
-Feed, training, release, retrain and rollback are nobody's act here: the sensors of ``dagster dev`` do them. A person
-acts three times: cancels a training, trains a model on inverted labels, promotes it past gates and canary.
+Feed, training, release, retrain, rollback and quarantine are nobody's act here: the sensors of ``dagster dev`` do
+them. A person acts four times: has a day judged again, cancels a training, trains a model on inverted labels, promotes
+it past gates and canary.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.source import LandedSource, NycFlights
-from mlops_assets_tests.live.bad_days import bad_day, day_after
+from mlops_assets_tests.live.bad_days import bad_day, broken_day, day_after
 from mlops_assets_tests.live.dagster_dev import DagsterDev, Place
 from mlops_assets_tests.live.model_server import MODEL, Watch, answer_of, champion_at, metadata_of, mlflow_statuses
 from mlops_assets_tests.live.web_ui import PARTITION, Made, Run
@@ -26,15 +27,20 @@ FEED_FROM, LIVE_FROM = "2013-02-15", "2013-04-01"
 """Six weeks and a half of history: gates hold with it, and it lands and trains in half a minute."""
 BAD_DAYS = ("2013-04-01", "2013-04-02", "2013-04-03")
 DAY_AFTER = "2013-04-04"
-LAST_DAY = "2013-04-06"
-"""The days after the bad ones are the real April's, on which a model of inverted labels shows what it is. While the
-last one is lived, ``dagster dev`` is told to end."""
+BROKEN_DAY = "2013-04-06"
+LAST_DAY = "2013-04-07"
+"""The days after the bad ones are the real April's, on which a model of inverted labels shows what it is; the labels of
+the broken one contradict themselves. While the last one is lived, ``dagster dev`` is told to end."""
 INVERTED = {"invert_label_share": 0.6, "because": "a live test: most labels inverted on purpose"}
+SILENCE = "silence__notice"
+"""Looks every half minute, and keeps in its cursor when it did."""
 ASSETS = (
     "flights/datasets/landing",
     "arrival_delay/monitoring/decision",
     "arrival_delay/remediation/retrain",
     "arrival_delay/remediation/rollback",
+    "arrival_delay/remediation/quarantine",
+    "arrival_delay/monitoring/challenger_regret",
     "arrival_delay/releases/champion",
     "arrival_delay/releases/deployment",
 )
@@ -64,6 +70,10 @@ class Record:
     mlflow: dict[str, str] = field(default_factory=dict)
     """Dagster run -> status of its MLflow run, as MLflow's server says."""
     made: dict[str, list[Made]] = field(default_factory=dict)
+    observed: list[Made] = field(default_factory=list)
+    """What the sensor put on record of the rollback that its tick made."""
+    judged_again: str = ""
+    """The run that judged the candidate again on the day on which it entered the shadow."""
     champions: list[tuple[float, str]] = field(default_factory=list)
     """Instant (epoch seconds) and digest of every change of champion that the server showed after the restart."""
     rollback: dict[str, Any] = field(default_factory=dict)
@@ -91,9 +101,11 @@ class Story:
         self._webhook.start()
         try:
             self._bad_days()
+            self._inconclusive()
             self._bad_champion()
             self._restart()
             self._rolled_back()
+            self._broken_day()
             self._look()
             self._stop_in_the_middle_of_a_day()
         except BaseException as error:
@@ -110,6 +122,7 @@ class Story:
         for day in BAD_DAYS:
             source.land(day, bad_day(source, day))
         source.land(DAY_AFTER, day_after(source, DAY_AFTER))
+        source.land(BROKEN_DAY, broken_day(source, BROKEN_DAY))
         self._start(BAD_DAYS[-1])
         self._until("the first champion", lambda: self._made("releases/champion"), 150)
         self.record.digests["first"] = self._champion() or ""
@@ -117,6 +130,16 @@ class Story:
         self._until("a retrain by the sensor", lambda: self._made("remediation/retrain"), 150)
         self._say(f"  because {self._made('remediation/retrain')[0].facts['reason']}")
         self._until("quiet after the bad days", self._quiet, 120)
+
+    def _inconclusive(self) -> None:
+        """The challenger has scored nothing yet: a day that is judged again then says nothing about it."""
+        day = self._made("remediation/retrain")[0].partition
+        self.record.judged_again = self._dev.ui.materialize(f"{MODEL}/monitoring/challenger_regret", day)
+        self._until("an inconclusive verdict, heard by the sensor", lambda: self._paused(), 90)
+
+    def _paused(self) -> bool:
+        ticks = self._dev.ui.sensors()[f"{MODEL}__release"]["ticks"]
+        return any(": pause: inconclusive" in (tick["skipReason"] or "") for tick in ticks)
 
     def _bad_champion(self) -> None:
         self.record.canceled_run = self._train()
@@ -152,6 +175,10 @@ class Story:
             self._until("the day after", lambda: self._decided() > rolled.partition, 90)
         self.record.champions = watch.seen
 
+    def _broken_day(self) -> None:
+        self._until("a quarantine by the sensor", lambda: self._made("remediation/quarantine"), 120)
+        self._say(f"  because {self._made('remediation/quarantine')[0].facts['reason']}")
+
     def _stop_in_the_middle_of_a_day(self) -> None:
         self._until(f"{LAST_DAY} is lived", lambda: self._lives(LAST_DAY), 60)
         self._stop()
@@ -175,6 +202,7 @@ class Story:
         record.runs, record.sensors = ui.runs(), ui.sensors()
         record.mlflow = mlflow_statuses(self.place.settings.registry_uri)
         record.made = {asset: ui.made(asset) for asset in ASSETS}
+        record.observed = ui.observed("arrival_delay/remediation/rollback")
         record.rollback = ui.stats(record.made["arrival_delay/remediation/rollback"][0].run_id)
 
     def _start(self, feed_until: str) -> None:
@@ -208,7 +236,8 @@ class Story:
             return False
         last = max(run.ended or 0.0 for run in runs)
         fed = "the feed ends" in (sensors["flights__feed"]["ticks"][-1]["skipReason"] or "")
-        return fed and all(sensor["ticks"][-1]["timestamp"] > last for sensor in sensors.values())
+        others = [sensor for name, sensor in sensors.items() if name != SILENCE]
+        return fed and all(sensor["ticks"][-1]["timestamp"] > last for sensor in others)
 
     def _champion(self) -> str | None:
         return champion_at(self.place.settings.endpoint_url)

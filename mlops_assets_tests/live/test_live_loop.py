@@ -1,6 +1,6 @@
 """The loop with real processes: ``dagster dev`` alone on an empty state, its daemon's sensors, real servers.
 
-The fixture plays the story once (``story``), in three to five minutes on two cores; each test looks at one promise.
+The fixture plays the story once (``story``), in six to seven minutes on two cores; each test looks at one promise.
 """
 
 from collections import Counter
@@ -10,11 +10,13 @@ import pytest
 
 from mlops_assets.resources.run_endings import ENDINGS
 from mlops_assets_tests.live.model_server import champion_of
-from mlops_assets_tests.live.story import BAD_DAYS, FEED_FROM, LAST_DAY, LIVE_FROM, Record, Story
+from mlops_assets_tests.live.story import BAD_DAYS, BROKEN_DAY, FEED_FROM, LAST_DAY, LIVE_FROM, SILENCE, Record, Story
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(470)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(560)]
 
 RUN_KEY = "dagster/run_key"
+REGRET = "arrival_delay/monitoring/challenger_regret"
+MOVES_OF_REMEDIATION = ("registered", "rolled_back", "restored")
 ENDED = {status.value: ending for status, ending in ENDINGS.items()}
 
 
@@ -82,6 +84,40 @@ def test_the_rollback_came_by_sensor_once_and_with_evidence(record: Record) -> N
     assert all(judgement["champion_version"] == record.bad_version for judgement in judged.values())
 
 
+def test_the_alias_moved_in_the_tick_and_the_run_only_looked(record: Record) -> None:
+    (made,) = record.made["arrival_delay/remediation/rollback"]
+    (seen,) = record.observed
+    back = next(line for line in record.history if line["kind"] == "restored")
+    assert (seen.partition, seen.run_id) == (made.partition, "")
+    assert (seen.facts["outcome"], seen.facts["digest"]) == ("moved", record.digests["first"])
+    assert back["dagster_run_id"] is None
+    assert made.facts["moved_at"] == seen.facts["moved_at"] == back["at"]
+    assert seen.at < record.rollback["startTime"]
+
+
+def test_broken_labels_are_quarantined_by_sensor_and_nothing_else_is_done(record: Record) -> None:
+    (made,) = record.made["arrival_delay/remediation/quarantine"]
+    run = next(run for run in record.runs if run.run_id == made.run_id)
+    assert (run.job, run.sensor, run.status) == ("arrival_delay__quarantine", "arrival_delay__remediation", "SUCCESS")
+    assert made.partition == BROKEN_DAY
+    assert "rows went to quarantine" in made.facts["reason"]
+    assert run.tags["mlops/runbook"] == "docs/runbooks/hold.md"
+    assert {r.job for r in record.runs if r.tags.get("mlops/action") and r.partition == BROKEN_DAY} == {run.job}
+    assert not [line for line in record.history if line["day"] == BROKEN_DAY and line["kind"] in MOVES_OF_REMEDIATION]
+
+
+def test_an_inconclusive_verdict_moves_nobody(record: Record) -> None:
+    judged = next(made for made in record.made[REGRET] if made.run_id == record.judged_again)
+    assert judged.facts["step"] == "pause"
+    said = f"version {judged.facts['candidate']}: pause: inconclusive: the paired rows could not be measured"
+    ticks = record.sensors_before["arrival_delay__release"]["ticks"]
+    (heard,) = [tick for tick in ticks if said in (tick["skipReason"] or "")]
+    assert heard["runIds"] == []
+    moves = [line["kind"] for line in record.history if line["version"] == judged.facts["candidate"]]
+    assert moves[:2] == ["registered", "shadow"]
+    assert "promoted" not in moves
+
+
 def test_the_server_answers_with_the_old_digest(record: Record) -> None:
     assert champion_of(record.metadata) == record.digests["first"]
     assert record.answers["after"]["digest"] == record.digests["first"]
@@ -112,6 +148,7 @@ def test_every_tick_is_recorded_and_says_why(record: Record) -> None:
         "experiments__settle",
         "lineage__tell",
         "alerts__tell",
+        SILENCE,
     }
     for name, sensor in record.sensors.items():
         assert sensor["status"] == "RUNNING", name
@@ -126,12 +163,12 @@ def test_every_tick_is_recorded_and_says_why(record: Record) -> None:
         for tick in record.sensors["arrival_delay__remediation"]["ticks"]
         for run_key in tick["runKeys"]
     )
-    assert (asked["retrain"], asked["roll_back"]) == (1, 1)
+    assert (asked["retrain"], asked["roll_back"], asked["hold"]) == (1, 1, 1)
 
 
 def test_a_restart_keeps_cursors_and_asks_for_nothing_twice(record: Record) -> None:
     for name, before in record.sensors_before.items():
-        assert record.sensors_after[name]["cursor"] == before["cursor"], name
+        assert name == SILENCE or record.sensors_after[name]["cursor"] == before["cursor"], name
     remediation = record.sensors["arrival_delay__remediation"]["ticks"]
     stopped = record.sensors_before["arrival_delay__remediation"]["ticks"][-1]["timestamp"]
     first = next(tick for tick in remediation if tick["timestamp"] > stopped)
@@ -155,11 +192,15 @@ def test_no_run_failed_and_nobody_was_canceled_but_by_hand(record: Record) -> No
     assert {run.run_id for run in record.runs if run.over and run.status != "SUCCESS"} == {record.canceled_run}
 
 
-def test_people_are_told_of_retrain_and_rollback_once(record: Record) -> None:
-    retrain, rollback = (record.made[f"arrival_delay/remediation/{name}"][0] for name in ("retrain", "rollback"))
+def test_people_are_told_of_retrain_rollback_and_hold_once_each_with_its_runbook(record: Record) -> None:
+    acts = {"retrain": "retrain", "rollback": "roll_back", "quarantine": "hold"}
+    days = {action: record.made[f"arrival_delay/remediation/{name}"][0].partition for name, action in acts.items()}
+    wanted = [f"arrival_delay {day}: {action}" for action, day in days.items()]
     told = [alert["title"] for alert in record.alerts]
-    wanted = [f"arrival_delay {retrain.partition}: retrain", f"arrival_delay {rollback.partition}: roll_back"]
     assert [title for title in told if title in wanted] == wanted
+    texts = {alert["title"]: alert["message"] for alert in record.alerts}
+    for title, action in zip(wanted, days, strict=True):
+        assert f"runbook: docs/runbooks/{action}.md" in texts[title]
     assert len(told) == len(set(told))
     assert not [title for title in told if "the run failed" in title]
 

@@ -26,6 +26,9 @@ SENSORS = """query Sensors($selector: RepositorySelector!) { sensorsOrError(repo
       timestamp endTimestamp status skipReason runIds runKeys error { message } } } } } } }"""
 """``afterTimestamp`` makes it the question of a sensor's own page. The one of the list of sensors finds no ticks once
 ``dagster dev`` was started again: it looks for the location's former socket."""
+OBSERVATIONS = """query Seen($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
+  assetObservations(limit: 100) { timestamp runId partition metadataEntries { label
+    ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue } } } } } }"""
 MATERIALIZATIONS = """query Made($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
   assetMaterializations(limit: 100) { timestamp runId partition metadataEntries { label
     ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue } } } } } }"""
@@ -120,14 +123,26 @@ class WebUi:
         told = self.ask(MATERIALIZATIONS, key={"path": asset.split("/")}).get("assetMaterializations") or []
         return [_made(event) for event in reversed(told)]
 
+    def observed(self, asset: str) -> list[Made]:
+        """The observations of an asset, oldest first; those of a sensor belong to no run."""
+        told = self.ask(OBSERVATIONS, key={"path": asset.split("/")}).get("assetObservations") or []
+        return [_made(event) for event in reversed(told)]
+
     def launch(self, job: str, partition: str, run_config: dict[str, Any]) -> str:
         """Launch a job as the launchpad does; the run's id."""
+        return self._launch({"jobName": job, **REPOSITORY}, partition, run_config)
+
+    def _launch(self, selector: dict[str, Any], partition: str, run_config: dict[str, Any]) -> str:
         tags = [{"key": PARTITION, "value": partition}]
-        selector = {"jobName": job, **REPOSITORY}
         params = {"selector": selector, "runConfigData": run_config, "executionMetadata": {"tags": tags}}
         told = self.ask(LAUNCH, params=params)
         assert told["__typename"] == "LaunchRunSuccess", told
         return told["run"]["runId"]
+
+    def materialize(self, asset: str, partition: str) -> str:
+        """Launch a run of one asset, as its button does; the run's id."""
+        selector = {"jobName": "__ASSET_JOB", "assetSelection": [{"path": asset.split("/")}], **REPOSITORY}
+        return self._launch(selector, partition, {})
 
     def terminate(self, run_id: str) -> None:
         told = self.ask(TERMINATE, id=run_id)
