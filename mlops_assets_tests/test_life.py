@@ -72,7 +72,7 @@ def test_served_vectors_are_the_recomputed_ones(life):
     verdicts = {event.asset_key.path[-1]: event.metadata["verdict"].value for event in events}
     assert verdicts["feature_skew"] == "ok"
     assert verdicts["data_contract"] == "ok"
-    assert len(verdicts) == 10
+    assert len(verdicts) == 12
 
 
 def test_every_check_of_history_training_and_release_passes(life):

@@ -75,9 +75,13 @@ class Alerts(ABC):
 
         ``runbook``: the name of the one that says what to do.
         """
-        book = {"runbook": runbook_at(self._runbooks, runbook)} if runbook else {}
+        book = {"runbook": self.runbook(runbook)} if runbook else {}
         told = dict(links or {}) | book
         return self._add(Alert(key=key, at=utc_now(), severity=Severity(severity), title=title, text=text, links=told))
+
+    def runbook(self, name: str) -> str:
+        """Where people find the runbook of that name."""
+        return f"{self._runbooks.rstrip('/')}/{name}.md"
 
     def resolve(self, key: str, text: str = "") -> bool:
         """Tell people that it is over: False, and nothing is told, unless ``key`` was told and is not over.

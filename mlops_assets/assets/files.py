@@ -16,7 +16,12 @@ from mlops_assets.contracts import (
     from_json,
     to_json,
 )
+from mlops_assets.ml.attribution_drift import MONITOR as ATTRIBUTION
+from mlops_assets.ml.attribution_reference import DayAttributions
 from mlops_assets.ml.bundles import digest_of
+from mlops_assets.ml.episodes import revised
+from mlops_assets.ml.server_health import MONITOR as SERVING
+from mlops_assets.ml.server_health import Service
 from mlops_assets.ml.what_if import Inputs
 
 T = TypeVar("T")
@@ -66,16 +71,45 @@ def newest_training_set(artifacts: Artifacts, use_case: UseCase) -> TrainingSetM
     return _find(artifacts, f"{root}{max(days)}/manifest.json", TrainingSetManifest) if days else None
 
 
-def put_judgement(artifacts: Artifacts, use_case: UseCase, judgement: Judgement) -> None:
-    """Keep one monitor's verdict on one day."""
+def put_judgement(artifacts: Artifacts, use_case: UseCase, judgement: Judgement) -> Judgement:
+    """Keep one monitor's verdict on one day; what is kept tells of another one that was given before."""
     path = f"{folder(use_case, 'monitoring', judgement.monitor, judgement.day)}.json"
-    artifacts.put(path, to_json(judgement).encode())
+    kept = revised(judgement, _find(artifacts, path, Judgement))
+    artifacts.put(path, to_json(kept).encode())
+    return kept
 
 
 def judgements_of(artifacts: Artifacts, use_case: UseCase, day: str, monitors: tuple[str, ...]) -> list[Judgement]:
     """The verdicts on one day, of those monitors that gave one."""
     found = (_find(artifacts, f"{folder(use_case, 'monitoring', name, day)}.json", Judgement) for name in monitors)
     return [judgement for judgement in found if judgement is not None]
+
+
+def champion_judged(artifacts: Artifacts, use_case: UseCase, day: str) -> int | None:
+    """The champion that the verdicts on a day are about; None when it was not judged, or had none."""
+    return next((said.champion_version for said in judgements_of(artifacts, use_case, day, ("data_contract",))), None)
+
+
+def put_attributions(artifacts: Artifacts, use_case: UseCase, explained: DayAttributions) -> None:
+    """Keep what was explained of one day's answers of one version."""
+    path = f"{folder(use_case, 'monitoring', ATTRIBUTION, explained.day)}.version-{explained.version}.json"
+    artifacts.put(path, to_json(explained).encode())
+
+
+def attributions_of(artifacts: Artifacts, use_case: UseCase, day: str, version: int) -> DayAttributions | None:
+    """What was explained of one day's answers of a version, or None."""
+    path = f"{folder(use_case, 'monitoring', ATTRIBUTION, day)}.version-{version}.json"
+    return _find(artifacts, path, DayAttributions)
+
+
+def put_service(artifacts: Artifacts, use_case: UseCase, day: str, service: Service) -> None:
+    """Keep how a day was served, whoever was champion."""
+    artifacts.put(f"{folder(use_case, 'monitoring', SERVING, day)}.service.json", to_json(service).encode())
+
+
+def service_kept(artifacts: Artifacts, use_case: UseCase, day: str) -> Service | None:
+    """How a day was served, or None when nobody has counted."""
+    return _find(artifacts, f"{folder(use_case, 'monitoring', SERVING, day)}.service.json", Service)
 
 
 def put_decision(artifacts: Artifacts, use_case: UseCase, decision: Decision) -> None:
@@ -105,7 +139,9 @@ def put_release_decision(artifacts: Artifacts, use_case: UseCase, decision: Rele
     root = f"{use_case.name}/releases/decisions/{decision.version}"
     content = to_json(decision).encode()
     artifacts.put(f"{root}/{decision.day}.json", content)
-    artifacts.put(f"{root}/latest.json", content)
+    newest = _find(artifacts, f"{root}/latest.json", ReleaseDecision)
+    if newest is None or newest.day <= decision.day:
+        artifacts.put(f"{root}/latest.json", content)
 
 
 def release_decision_of(artifacts: Artifacts, use_case: UseCase, version: int, day: str = "") -> ReleaseDecision:

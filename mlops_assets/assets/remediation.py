@@ -9,16 +9,18 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.adapters.alerts import Alerts, Severity
+from mlops_assets.adapters.alerts import Alerts
 from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.adapters.endpoint import Endpoint, EndpointTimeout
 from mlops_assets.adapters.releases import Cause, Releases
+from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MONITORING, RELEASES, REMEDIATION, group, key
 from mlops_assets.assets.files import decision_of, folder
+from mlops_assets.assets.incidents import Desk, report_of
 from mlops_assets.assets.partitions import calendar
 from mlops_assets.assets.releases import SERVER_SECONDS, actor_of
 from mlops_assets.contracts import Action, Arm, Decision, Transition, UseCase, to_json, to_plain
-from mlops_assets.ml.incidents import incident_report
+from mlops_assets.ml.incident_reports import summary
 
 
 def build_remediation(use_case: UseCase) -> list[Any]:
@@ -134,24 +136,30 @@ def _quarantine(use_case: UseCase) -> dg.AssetsDefinition:
 
 def _incident(use_case: UseCase) -> dg.AssetsDefinition:
     acting = [key(use_case, REMEDIATION, name) for name in ("rollback", "retrain", "quarantine")]
+    seen = [key(use_case, MONITORING, "decision"), key(use_case, RELEASES, "deployment")]
 
-    @dg.asset(**_shared(use_case, "incident"), deps=[key(use_case, MONITORING, "decision"), *acting])
+    @dg.asset(**_shared(use_case, "incident"), deps=[*seen, *acting])
     def incident(
         context: dg.AssetExecutionContext,
         artifacts: dg.ResourceParam[Artifacts],
+        tables: dg.ResourceParam[Tables],
         releases: dg.ResourceParam[Releases],
+        endpoint: dg.ResourceParam[Endpoint],
         alerts: dg.ResourceParam[Alerts],
     ) -> dg.MaterializeResult:
-        """What happened, what the system did and on what evidence: the report that people were alerted with."""
-        decision = decided(artifacts, use_case, context.partition_key, *ACTING)
-        history = [line for line in releases.promotions.all(use_case.name) if line.day == decision.day]
-        report = incident_report(use_case, decision, history)
-        artifacts.put(f"{folder(use_case, REMEDIATION, 'incident', decision.day)}.md", report.encode())
-        severity = Severity.WARNING if decision.action is Action.RETRAIN else Severity.CRITICAL
-        title = f"{use_case.name} {decision.day}: {decision.action}"
-        cause = f"{use_case.name}/{decision.day}/{decision.action}"
-        alerts.alert(cause, severity, title, decision.reason, runbook=str(decision.action))
-        return dg.MaterializeResult(metadata={"report": dg.MetadataValue.md(report), **_metadata(decision)})
+        """The incidents that the day touches: opened by a first action, told once, closed when the cause is over."""
+        parts = {"artifacts": artifacts, "tables": tables, "releases": releases, "endpoint": endpoint, "alerts": alerts}
+        desk = Desk(use_case=use_case, run_id=context.run.run_id, **parts)
+        touched = desk.work(context.partition_key)
+        reports = "\n\n".join(report_of(artifacts, use_case, one.id) for one in touched) or "No incident."
+        return dg.MaterializeResult(
+            metadata={
+                "open": sum(one.is_open for one in touched),
+                "closed": sum(one.closed_day == context.partition_key for one in touched),
+                "incidents": dg.MetadataValue.json([dict(summary(one)) for one in touched]),
+                "report": dg.MetadataValue.md(reports),
+            }
+        )
 
     return incident
 

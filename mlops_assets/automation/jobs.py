@@ -38,7 +38,8 @@ def domain_jobs(domain: Domain, use_cases: tuple[UseCase, ...]) -> dict[str, Any
     landed -= dg.AssetSelection.assets(*static, *upkeep)
     judged = [f"{use_case.name}/{MONITORING}" for use_case in use_cases]
     deployments = [key(use_case, RELEASES, "deployment") for use_case in use_cases]
-    daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments)
+    incidents = [key(use_case, REMEDIATION, "incident") for use_case in use_cases]
+    daily = landed | dg.AssetSelection.groups(*judged) | dg.AssetSelection.assets(*deployments, *incidents)
     daily -= dg.AssetSelection.assets(*retention)
     current = [dg.AssetCheckKey(key(u, TRAINING, "training_set"), ROWS_ARE_CURRENT) for u in use_cases]
     daily |= dg.AssetSelection.checks(*current)

@@ -10,6 +10,7 @@ from mlops_assets.cli.cards import card
 from mlops_assets.cli.deployment import Door
 from mlops_assets.cli.drill import drill
 from mlops_assets.cli.impact import impact
+from mlops_assets.cli.incidents import incidents
 from mlops_assets.cli.keys import keys, verify
 from mlops_assets.cli.look import lineage, status
 from mlops_assets.cli.operate import override, promote, rollback
@@ -29,7 +30,7 @@ def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
 
 
-LOOK = (status, watch, alerts, history, why, lineage, impact, verify, reproduce, card)
+LOOK = (status, watch, alerts, incidents, history, why, lineage, impact, verify, reproduce, card)
 OPERATE = (promote, override, rollback, sign_off, transfer, keys)
 for command in (demo, sample, drill, up, serve, stop, *LOOK, *OPERATE):
     main.add_command(command)

@@ -29,10 +29,12 @@ from mlops_assets.contracts.facts import (
     Owner,
     Release,
     Segment,
+    ServerLimits,
     Slice,
     Training,
     UseCase,
 )
+from mlops_assets.contracts.incidents import Incident, IncidentDay, InvolvedVersion, Moment, Phase
 from mlops_assets.contracts.plain import from_json, to_json, to_plain
 from mlops_assets.contracts.studies import ParameterStudy, Trial
 from mlops_assets.contracts.training_sets import EntityQuery, FilePointer, TrainingSetManifest
@@ -58,18 +60,24 @@ __all__ = [
     "FilePointer",
     "Gate",
     "Gates",
+    "Incident",
+    "IncidentDay",
+    "InvolvedVersion",
     "Judgement",
     "Levels",
     "Manifest",
     "ModelVersion",
+    "Moment",
     "Monitoring",
     "Outcome",
     "Owner",
     "ParameterStudy",
+    "Phase",
     "Release",
     "ReleaseDecision",
     "Segment",
     "ServerAnswers",
+    "ServerLimits",
     "ServerStatus",
     "Slice",
     "Step",

@@ -138,6 +138,8 @@ class Judgement:
     champion_version: int | None = None
     champion_digest: str | None = None
     rows: int = 0
+    revised_from: Verdict | None = None
+    """What was said of the day before its outcomes came late or were corrected; None when nothing else was said."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,22 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerLimits:
+    """What callers may expect of the server. Read by ``ml.server_health``."""
+
+    max_p95_ms: float = 500.0
+    """Of a day's answers, from the request's arrival to the hand-over to the log."""
+    max_fallback_share: float = 0.02
+    """Of a day's answers: that many may come without a model."""
+    latency_ratio: float = 3.0
+    """A day is slower than usual when its median or p95 is that many times the largest of the days before."""
+    least_latency_ms: float = 50.0
+    """What is faster than this is never too slow, whatever was usual."""
+    usual_days: int = 7
+    """Days before the champion's promotion that show what is usual."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Monitoring:
     """When the monitors speak and how often automation may act. Read by ``ml.monitoring`` and ``ml.policy``."""
 
@@ -133,6 +149,7 @@ class Monitoring:
     """Automatic actions allowed per day, all kinds together."""
     drift_engine: str = "alibi-detect"
     """``alibi-detect`` or ``scipy``: the same statistics under two licences."""
+    server: ServerLimits = ServerLimits()
 
 
 @dataclass(frozen=True, kw_only=True)

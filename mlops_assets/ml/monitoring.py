@@ -9,7 +9,7 @@ model.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ def judgement(
         day=about.day,
         verdict=verdict,
         reason=reason,
-        numbers={k: float(v) if v is not None and np.isfinite(v) else None for k, v in numbers.items()},
+        numbers=_finite(numbers),
         champion_version=about.champion_version,
         champion_digest=about.champion_digest,
         rows=rows,
@@ -58,6 +58,15 @@ def judgement(
 def first_of(texts: Sequence[str], most: int = 3) -> str:
     """The first of many, and how many more there are."""
     return "; ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def with_numbers(said: Judgement, more: Mapping[str, float | None]) -> Judgement:
+    """The same judgement with more numbers beside its own."""
+    return replace(said, numbers={**said.numbers, **_finite(more)})
+
+
+def _finite(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {k: float(v) if v is not None and np.isfinite(v) else None for k, v in numbers.items()}
 
 
 def unknown(monitor: str, about: Subject, reason: str, rows: int = 0) -> Judgement:
@@ -218,7 +227,7 @@ def label_sanity(
     if len(sure) < _FEWEST_SURE:
         return unknown("label_sanity", about, f"only {len(sure)} rows have {certain} > {above:g}", len(sure))
     contradictions = int((sure[label] < 0.5).sum())
-    chance = _binomial_tail(contradictions, len(sure), 0.005)
+    chance = binomial_tail(contradictions, len(sure), 0.005)
     return judgement(
         "label_sanity",
         about,
@@ -229,7 +238,7 @@ def label_sanity(
     )
 
 
-def _binomial_tail(successes: int, trials: int, rate: float) -> float:
+def binomial_tail(successes: int, trials: int, rate: float) -> float:
     """Chance of at least that many successes."""
     from scipy.special import bdtrc
 

@@ -50,6 +50,8 @@ class Situation:
     predecessor_version: int | None = None
     challenger_version: int | None = None
     """A candidate in training, in shadow or in canary."""
+    champion_left: str | None = None
+    """Of a day that is decided again: the day on which that champion was replaced since, for another reason."""
 
 
 def decide(situation: Situation, monitoring: Monitoring) -> Decision:
@@ -115,6 +117,9 @@ def _restrained(action: Action, reason: str, situation: Situation, monitoring: M
     """Cooldown, ceiling and missing evidence turn an action into watching. A hold is never restrained."""
     if action not in (Action.RETRAIN, Action.ROLL_BACK, Action.FALL_BACK):
         return action, reason
+    if situation.champion_left is not None:
+        gone = f"version {situation.champion_version} was replaced on {situation.champion_left}"
+        return Action.WATCH, f"{gone}; wanted: {action}, {reason}"
     today = latest(situation.judgements, situation.day)
     blind = [name for name in DATA_CHECKS if name in today and today[name].verdict is Verdict.UNKNOWN]
     if blind and action is Action.RETRAIN:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.contracts import from_json, to_json
+from mlops_assets.ml.attribution_reference import AttributionReference
 from mlops_assets.ml.bundles import ModelFeature
 from mlops_assets.ml.drift import SAMPLE_ROWS, InputReference, fit_inputs, foreseen, spread_rows
 from mlops_assets.ml.drift_engines import DriftEngine
@@ -74,6 +75,8 @@ class ReferenceFacts:
     outcomes: OutcomeReference
     contract: FeatureContract = field(default_factory=FeatureContract)
     """Without ranges in references from before they were learnt."""
+    attributions: AttributionReference | None = None
+    """None in versions from before they were kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,23 @@ def _on_their_days(lines: Iterable[Transition]) -> Iterator[tuple[Transition, st
         yield line, max(line.day, effective)
 
 
+def as_judged(lines: Sequence[Transition], day: str, version: int | None) -> list[Transition]:
+    """The lines that count for a day that is judged again, oldest first: those until its champion was replaced.
+
+    ``version`` is the champion that its first verdict was about; what that verdict led to is dated with the same day,
+    so the day alone does not tell. None, or a version that was no champion by then: the lines ``as_of`` the day.
+    """
+    put_in = [n for n, line in enumerate(lines) if _puts_in(line) and line.version == version and line.day <= day]
+    if not put_in:
+        return as_of(lines, day)
+    later = (n for n in range(put_in[-1] + 1, len(lines)) if _puts_in(lines[n]) and lines[n].version != version)
+    return list(lines[: next(later, len(lines))])
+
+
+def _puts_in(line: Transition) -> bool:
+    return line.to_arm == Arm.CHAMPION
+
+
 def tenures(lines: Sequence[Transition], arm: Arm = Arm.CHAMPION) -> list[Tenure]:
     """Every stay in an arm, oldest first; the last one may still last.
 

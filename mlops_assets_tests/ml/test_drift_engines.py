@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlops_assets.ml.drift_engines import DriftEngine, UnknownEngine, drift_engine
 
@@ -32,6 +34,30 @@ def test_both_engines_give_the_same_statistics(seed: int) -> None:
         scipy.kolmogorov_smirnov(*samples(seed)), abs=SINGLE_PRECISION
     )
     assert alibi.chi_square(*codes(seed)) == pytest.approx(scipy.chi_square(*codes(seed)), rel=SINGLE_PRECISION)
+
+
+VALUES = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6, width=32))
+"""Many ties, and few; single precision, for alibi-detect compares no finer."""
+NUMBERS = st.lists(VALUES, min_size=1, max_size=60).map(np.array)
+CODES = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=60).map(np.array)
+
+
+@settings(deadline=None)
+@given(NUMBERS, NUMBERS)
+def test_both_engines_are_equally_far_apart_on_any_numbers(reference: np.ndarray, current: np.ndarray) -> None:
+    """``distance`` is all that monitors ask an engine for: of values, of residuals, of scores."""
+    alibi, scipy = (drift_engine(name).distance("number", reference, current) for name in NAMES)
+    assert alibi == pytest.approx(scipy, abs=SINGLE_PRECISION)
+    assert -SINGLE_PRECISION <= scipy <= 1 + SINGLE_PRECISION
+
+
+@settings(deadline=None)
+@given(CODES, CODES)
+def test_both_engines_are_equally_far_apart_on_any_categories(reference: np.ndarray, current: np.ndarray) -> None:
+    """Codes that one sample does not have, two codes (corrected after Yates), one code."""
+    alibi, scipy = (drift_engine(name).distance("category", reference, current) for name in NAMES)
+    assert alibi == pytest.approx(scipy, abs=SINGLE_PRECISION)
+    assert -SINGLE_PRECISION <= scipy <= 1 + SINGLE_PRECISION
 
 
 def test_a_sample_has_no_distance_from_itself(engine: DriftEngine) -> None:

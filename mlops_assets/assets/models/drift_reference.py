@@ -4,12 +4,15 @@ Here: drift_reference. Belongs here: fixing, at training time, what monitoring w
 (``ml.references``), judging a day (``assets.monitoring``).
 """
 
+from dataclasses import replace
+
 import dagster as dg
 
 from mlops_assets.adapters.artifacts import Artifacts
 from mlops_assets.assets.address import MODELS, TRAINING, key
 from mlops_assets.assets.models.workbench import held_out_rows, place, scorer_at, shared, training_rows
 from mlops_assets.contracts import UseCase
+from mlops_assets.ml.attribution_reference import fit_attributions
 from mlops_assets.ml.drift_engines import drift_engine
 from mlops_assets.ml.feature_contract import keys_of
 from mlops_assets.ml.references import fit_reference, to_files
@@ -38,9 +41,15 @@ def build_drift_reference(use_case: UseCase) -> dg.AssetsDefinition:
             engine=drift_engine(use_case.monitoring.drift_engine),
             keys=keys_of([(v.name, v.join_key, v.features) for v in scorer.signature.views], list(frame)),
         )
+        attributions = fit_attributions(scorer, frame)
+        reference = replace(reference, facts=replace(reference.facts, attributions=attributions))
         artifacts.put_all(place(use_case, "drift_reference", cutoff), to_files(reference))
         return dg.MaterializeResult(
-            metadata={"drift_limit": reference.facts.inputs.limit, "sample_rows": len(reference.sample)}
+            metadata={
+                "drift_limit": reference.facts.inputs.limit,
+                "attribution_limit": attributions.limit,
+                "sample_rows": len(reference.sample),
+            }
         )
 
     return drift_reference

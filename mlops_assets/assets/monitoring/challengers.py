@@ -15,8 +15,9 @@ from mlops_assets.adapters.promotions import CANARY_BASIS_POINTS
 from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.address import MONITORING, group, key
-from mlops_assets.assets.files import put_judgement, put_release_decision
+from mlops_assets.assets.files import champion_judged, put_judgement, put_release_decision
 from mlops_assets.assets.monitoring.candidates import Bench, Standing, measured, paired_rows, standings
+from mlops_assets.assets.monitoring.shown import history_of
 from mlops_assets.assets.partitions import calendar, days_of, window
 from mlops_assets.contracts import (
     Arm,
@@ -34,6 +35,7 @@ from mlops_assets.ml.monitoring import Subject, unknown
 from mlops_assets.ml.performance import challenger_regret as judge
 from mlops_assets.ml.releases import Candidate, decide_release
 from mlops_assets.ml.sign_offs import missing_sign_offs
+from mlops_assets.ml.tenures import as_judged, holders
 
 
 def build_challengers(use_case: UseCase) -> list[Any]:
@@ -65,9 +67,9 @@ def build_challengers(use_case: UseCase) -> list[Any]:
                 bench = Bench(tables, releases, artifacts, context.log.exception)
                 verdicts.append(decided(bench, at))
                 if at.held.to_arm:
-                    judged.append(regret(bench, at))
-                    put_judgement(artifacts, use_case, judged[-1])
-        return dg.MaterializeResult(metadata=_metadata(judged, verdicts))
+                    judged.append(put_judgement(artifacts, use_case, regret(bench, at)))
+        pictures = {"picture": history_of(artifacts, use_case, judged[-1])} if judged else {}
+        return dg.MaterializeResult(metadata={**_metadata(judged, verdicts), **pictures})
 
     return [challenger_regret]
 
@@ -118,7 +120,9 @@ def _inconclusive(at: Standing, problems: list[str]) -> ReleaseDecision:
 
 def regret(bench: Bench, at: Standing) -> Judgement:
     """The champion's verdict beside the candidate: would another model have done better?"""
-    champion = bench.releases.promotions.champion_at(at.use_case.name, at.day)
+    history = bench.releases.promotions.all(at.use_case.name)
+    about_version = champion_judged(bench.artifacts, at.use_case, at.day)
+    champion = holders(as_judged(history, at.day, about_version)).get(Arm.CHAMPION)
     about = Subject(
         day=at.day,
         champion_version=champion.version if champion else None,

@@ -2,9 +2,12 @@
 
 Here: ``Evidence`` and how it is read. Belongs here: which rows and which reference a monitor is given. Does not:
 what a monitor makes of them (``ml.monitoring``, ``ml.performance``).
+
+The history of promotions is read once and looked at as it stood when the day was first judged: a day that is judged
+again meets the champion and the predecessor that it had, whatever its verdict has led to since.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -14,9 +17,11 @@ from mlops_assets.adapters.tables import TableMissing, Tables
 from mlops_assets.assets.address import DATASETS, table
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import shift
-from mlops_assets.contracts import Transition, UseCase
+from mlops_assets.contracts import Arm, Transition, UseCase
 from mlops_assets.ml.monitoring import Subject
+from mlops_assets.ml.policy import ROLLBACK_DAYS
 from mlops_assets.ml.segments import of_segment
+from mlops_assets.ml.tenures import as_judged, holders, previous_champion
 
 WINDOW_DAYS = 7
 
@@ -34,12 +39,27 @@ class Evidence:
     """Outcomes that became known in the last seven days, with the answers."""
     landed_rows: int
     quarantined_rows: int
+    since_promotion: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Outcomes of the days in which the champion can be rolled back; without a predecessor those of seven days."""
+
+    def of_champion(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows that the present champion scored, with its score as ``score``, whoever answered them."""
+        if rows.empty or self.champion is None:
+            return rows
+        mine = rows[rows["champion_version"] == self.champion.version]
+        return mine.assign(score=mine["champion_score"])
 
 
-def gather(tables: Tables, releases: Releases, use_case: UseCase, day: str) -> Evidence:
-    """Read what the monitors of a day need."""
-    champion = releases.promotions.champion_at(use_case.name, day)
+def gather(
+    tables: Tables, releases: Releases, use_case: UseCase, day: str, judged_about: int | None = None
+) -> Evidence:
+    """Read what the monitors of a day need. ``judged_about``: the champion of an earlier verdict on the same day."""
+    history = as_judged(releases.promotions.all(use_case.name), day, judged_about)
+    champion = holders(history).get(Arm.CHAMPION)
+    predecessor = previous_champion(history) if champion else None
     first = shift(day, 1 - WINDOW_DAYS)
+    reach = shift(day, -ROLLBACK_DAYS) if predecessor else first
+    outcomes = rows_between(tables, use_case, "outcomes", reach, day)
     return Evidence(
         about=Subject(
             day=day,
@@ -47,10 +67,11 @@ def gather(tables: Tables, releases: Releases, use_case: UseCase, day: str) -> E
             champion_digest=champion.digest if champion else None,
         ),
         champion=champion,
-        predecessor=releases.promotions.previous_champion(use_case.name) if champion else None,
+        predecessor=predecessor,
         # Whoever asks a segment's model about another one's decisions gets an answer, and says nothing of the model.
         traffic=of_segment(rows_between(tables, use_case, "traffic", first, day), use_case.segment),
-        outcomes=rows_between(tables, use_case, "outcomes", first, day),
+        outcomes=outcomes[outcomes["day"] >= first] if len(outcomes) else outcomes,
+        since_promotion=outcomes,
         # All rows that landed, for a segment too: its features are made of every segment's.
         landed_rows=sum(_count(tables, use_case, name, day) for name in ("flights", "arrivals", "weather")),
         quarantined_rows=_count(tables, use_case, "quarantine", day),

@@ -4,6 +4,7 @@ Here: traffic (the server's own log, by day of the decision) and outcomes (by da
 Belongs here: rows. Does not: verdicts about them (``assets.monitoring.monitors``).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -125,9 +126,11 @@ def settle(tables: Tables, address: str, rows: pd.DataFrame, days: list[str], ru
     return rows
 
 
-def rows_between(tables: Tables, use_case: UseCase, name: str, first: str, last: str) -> pd.DataFrame:
+def rows_between(
+    tables: Tables, use_case: UseCase, name: str, first: str, last: str, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Rows of traffic or outcomes from the first to the last day; empty before there are any."""
     try:
-        return tables.read(table(use_case, MONITORING, name), first, last)
+        return tables.read(table(use_case, MONITORING, name), first, last, columns=columns)
     except TableMissing:
         return pd.DataFrame()
