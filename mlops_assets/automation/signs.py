@@ -4,6 +4,7 @@ Here: reading them. Belongs here: where a sign is found. Does not: what is silen
 (``automation.silence``, ``mlops watch``).
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -17,12 +18,14 @@ from mlops_assets.automation.feed import IN_PROGRESS
 from mlops_assets.automation.jobs import DAY
 from mlops_assets.automation.walk import exists
 from mlops_assets.contracts import Domain, UseCase
-from mlops_assets.ml.silence import FAILED_TICKS, CalendarSigns, SensorSigns
+from mlops_assets.ml.silence import FAILED_TICKS, TROUBLE, CalendarSigns, SensorSigns
 
 LATELY = 14
 """Landed days whose partitions are looked for: an older gap is nobody's news."""
 GUARDS = ("alerts__tell", "silence__notice")
 """Off, nobody is told of anything; and every use case's remediation."""
+UNASKED = "the registry cannot be asked"
+"""How the server begins to say that the registry is gone (``serving.reconciler``)."""
 BEATING = ("SENSOR", "QUEUED_RUN_COORDINATOR")
 """Parts of the daemon without which no decision is acted on."""
 
@@ -131,6 +134,7 @@ def server_problems(
     return {
         "registry": next(_of_registry(registry, needed), ""),
         "model server": next(_of_endpoint(endpoint, needed), ""),
+        TROUBLE: "; ".join(dict.fromkeys(_said_by_endpoint(endpoint, needed))),
     }
 
 
@@ -153,6 +157,15 @@ def _of_endpoint(endpoint: Endpoint, use_cases: Sequence[UseCase]) -> Iterator[s
         if not status.ready:
             why = "; ".join(status.problems) or "it does not say why"
             yield f"it is not ready to answer for {use_case.name}: {why}"
+
+
+def _said_by_endpoint(endpoint: Endpoint, use_cases: Sequence[UseCase]) -> Iterator[str]:
+    """What it says is wrong while it answers; of a registry that is gone the registry's own silence tells."""
+    with contextlib.suppress(EndpointDown):
+        for use_case in use_cases:
+            status = endpoint.status(use_case.name)
+            if status.ready:
+                yield from (told for told in status.problems if not told.startswith(UNASKED))
 
 
 def _at(instance: dg.DagsterInstance, asset: dg.AssetKey) -> float | None:

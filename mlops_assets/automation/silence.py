@@ -91,7 +91,7 @@ def tell(alerts: Alerts, signs: Signs) -> list[Silence]:
     found = silences(signs)
     for silence in found:
         severity = Severity.CRITICAL if silence.critical else Severity.WARNING
-        alerts.alert(silence.key, severity, silence.title, silence.text, runbook=RUNBOOK)
+        alerts.alert(silence.key, severity, silence.title, silence.text, runbook=silence.runbook)
     for key in over(signs, open_alerts(alerts.sent())):
         alerts.resolve(key, "it speaks again")
     return found
@@ -101,4 +101,5 @@ def said(found: Sequence[Silence], runbooks: str) -> str:
     """One look in a line."""
     if not found:
         return "everything speaks that should"
-    return "; ".join(f"{s.title}: {s.text}" for s in found) + f"; runbook: {runbook_at(runbooks, RUNBOOK)}"
+    books = dict.fromkeys(runbook_at(runbooks, silence.runbook) for silence in found)
+    return "; ".join([*(f"{s.title}: {s.text}" for s in found), f"runbook: {', '.join(books)}"])

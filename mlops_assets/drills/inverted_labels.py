@@ -21,6 +21,8 @@ def play(scene: Scene) -> None:
     scene.notes.append(f"mended by hand: the source sends {day} again, and the day's partition is materialized anew")
     source.land(day, true)
     system.day_again(day)
+    # What was served on that day was made of the broken rows; a monitor may hold it for that, and judge the next anew.
+    scene.live_until("a decision that is no hold", lambda: not scene.is_held(), 1)
 
 
 INVERTED_LABELS = Drill(
@@ -28,7 +30,7 @@ INVERTED_LABELS = Drill(
     injects="a day's outcomes come inverted, late as on time and on time as late, in rows that keep their contract",
     runbook="hold",
     play=play,
-    days=1,
+    days=2,
     wanted=(
         Wanted(
             phase=Phase.DETECTION,
@@ -57,7 +59,7 @@ INVERTED_LABELS = Drill(
         ),
         Wanted(
             phase=Phase.RECOVERY,
-            promise="the decision about it is no hold any more",
+            promise="the decision about the newest day is no hold any more",
             source=Source.DECISIONS,
             facts={"action": "not hold"},
         ),

@@ -66,6 +66,7 @@ def sandbox_in(folder: Path, original: Settings) -> Sandbox:
         feed_until=None,
         start_services=True,
         sensor_seconds=1,
+        landing_hours=NEVER_HOURS,
     )
     return Sandbox(folder=folder, settings=own)
 
@@ -89,7 +90,7 @@ def _told(settings: Settings) -> dict[str, str]:
         "LIVE_FROM": settings.live_from,
         "FEED_UNTIL": settings.feed_until,
         "RETENTION_HOURS": settings.retention_hours,
-        "LANDING_HOURS": NEVER_HOURS,
+        "LANDING_HOURS": settings.landing_hours,
         "SAMPLE": int(settings.sample),
         "SEGMENTS": ",".join(map(":".join, settings.segments)),
         "REGISTRY_ENVIRONMENT": settings.registry_environment,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mlops_assets.adapters.alerts import open_alerts
+from mlops_assets.assets.files import decision_of
+from mlops_assets.contracts import Action
 from mlops_assets.drills.drill import Moment, Observed, Source
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.system import Done, System
@@ -89,6 +91,12 @@ class Scene:
             self.system.live()
         if not true():
             self.notes.append(f"{what} did not come within {days} days")
+
+    def is_held(self) -> bool:
+        """True when the decision about the newest day is to hold."""
+        system = self.system
+        decision = decision_of(system.deployment.artifacts, system.use_case, system.landed)
+        return decision is not None and decision.action is Action.HOLD
 
     def kill(self, record: str) -> int:
         """Kill a service of the sandbox, at once and for good; its pid. Raises DrillFailed when it does not run."""

@@ -25,7 +25,7 @@ def play(scene: Scene) -> None:
     scene.notes.append("mended by hand: the online store takes writes again, and the day's partition is made anew")
     take_writes(store)
     system.day_again(day)
-    system.live()
+    scene.live_until("a decision that is no hold", lambda: not scene.is_held(), 1)
 
 
 def drop_writes(store: Path) -> int:

@@ -16,6 +16,8 @@ SERVER_S = 60.0
 """The servers of one machine are given as long to start."""
 ROOT = "silence"
 SENSORS, PARTITIONS = f"{ROOT}/sensor", f"{ROOT}/partitions"
+TROUBLE = "trouble of the model server"
+"""It answers, and not with what the registry says: no silence, but nobody would hear of it otherwise."""
 FAILED_TICKS = 3
 """In a row; one alone is a registry that was down for a moment."""
 
@@ -61,6 +63,7 @@ class ServerSigns:
     """A server that was asked."""
 
     name: str
+    """``TROUBLE``: what the model server says of itself while it answers."""
     problem: str = ""
     """What is wrong with it; empty: it is well."""
     since: float = 0.0
@@ -93,6 +96,7 @@ class Silence:
     title: str
     text: str
     critical: bool = True
+    runbook: str = ROOT
 
 
 def silences(signs: Signs) -> list[Silence]:
@@ -161,6 +165,11 @@ def _server(signs: Signs, server: ServerSigns) -> list[Silence]:
     if not server.problem or signs.now - server.since < signs.server_patience_s:
         return []
     text = f"for {_span(signs.now - server.since)}: {server.problem}"
+    if server.name == TROUBLE:
+        told = Silence(
+            key=f"{ROOT}/trouble", title="the model server has a problem", text=text, runbook="server_problem"
+        )
+        return [told]
     return [Silence(key=f"{ROOT}/server/{server.name}", title=f"the {server.name} is silent", text=text)]
 
 

@@ -22,6 +22,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.adapters.alerts import Severity, open_alerts
 from mlops_assets.adapters.endpoint import EndpointDown, MemoryEndpoint
+from mlops_assets.adapters.releases import Cause
 from mlops_assets.adapters.settings import Settings
 from mlops_assets.assets.address import DATASETS, RELEASES, automation, key
 from mlops_assets.automation.jobs import DAY
@@ -178,6 +179,22 @@ def test_a_server_that_answers_and_serves_nothing_is_silent_too(watched: Watched
     watched.tick()
     watched.tick(after_s=SERVER_S)
     assert "not ready to answer for arrival_delay" in watched.open["silence/server/model server"]
+
+
+def test_a_server_that_answers_and_refuses_a_version_is_told_with_the_runbook_of_its_problems(watched: Watched) -> None:
+    watched.tick()
+    refused = watched.parts.enthrone(USE_CASE, 2)
+    watched.parts.endpoint.refuse(refused)
+    watched.tick()
+    reason = watched.tick(after_s=SERVER_S)
+    assert watched.parts.champion(USE_CASE) == 1
+    assert list(watched.open) == ["silence/trouble"]
+    assert "champion version 2 is not served" in watched.open["silence/trouble"]
+    assert reason.endswith("runbook: docs/runbooks/server_problem.md")
+    assert watched.parts.alerts.sent()[-1].links["runbook"] == "docs/runbooks/server_problem.md"
+    watched.parts.releases.roll_back(USE_CASE.name, cause=Cause(id="back", day=LIVE, by="operator:test", reason="test"))
+    watched.tick(after_s=30)
+    assert watched.open == {}
 
 
 def test_a_silent_registry_is_told(watched: Watched) -> None:

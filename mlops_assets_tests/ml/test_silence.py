@@ -9,6 +9,7 @@ from mlops_assets.ml.silence import (
     FAILED_TICKS,
     SENSOR_S,
     SERVER_S,
+    TROUBLE,
     CalendarSigns,
     SensorSigns,
     ServerSigns,
@@ -123,6 +124,19 @@ def test_a_server_is_given_a_minute():
     assert keys(replace(WELL, servers=(silent,))) == []
     (silence,) = silences(replace(WELL, servers=(replace(silent, since=NOW - SERVER_S),)))
     assert (silence.title, silence.text) == ("the model server is silent", "for 60 s: connection refused")
+
+
+def test_a_server_that_answers_and_has_a_problem_is_told_with_a_runbook_of_its_own():
+    troubled = ServerSigns(name=TROUBLE, problem="champion version 2 is not served", since=NOW - SERVER_S + 1)
+    assert keys(replace(WELL, servers=(troubled,))) == []
+    (told,) = silences(replace(WELL, servers=(replace(troubled, since=NOW - SERVER_S),)))
+    assert (told.key, told.title, told.runbook) == (
+        "silence/trouble",
+        "the model server has a problem",
+        "server_problem",
+    )
+    assert told.text == "for 60 s: champion version 2 is not served"
+    assert over(WELL, ["silence/trouble"]) == ["silence/trouble"]
 
 
 def test_what_speaks_again_is_over_and_alerts_of_others_are_left_alone():
