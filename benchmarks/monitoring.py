@@ -47,9 +47,8 @@ something, or that the landing was refused, for a reason that the same day witho
 
 {faults}
 
-The usual detectors on the same clean days are in [monitoring_peers](monitoring_peers.md), canaries of equal and of bad
-models in [monitoring_canaries](monitoring_canaries.md), the trigger beside calendars in
-[monitoring_trigger](monitoring_trigger.md).
+The usual detectors on the same clean days, canaries of equal and of bad models, and the trigger beside calendars are
+benches of their own: `make bench-monitoring_peers`, `bench-monitoring_canaries`, `bench-monitoring_trigger`.
 """
 
 
