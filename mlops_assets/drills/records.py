@@ -92,7 +92,8 @@ def _checks(instance: dg.DagsterInstance, run_id: str, day: str) -> Iterator[Mom
 
 def _ticks(system: System, at: float) -> Iterator[Moment]:
     instance = system.instance
-    for state in instance.all_instigator_state():
+    # An ephemeral instance keeps no ticks.
+    for state in instance.all_instigator_state() if instance.schedule_storage else ():
         for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, after=at, limit=MOST):
             if tick.run_ids:
                 facts = {"sensor": state.name, "runs": " ".join(tick.run_ids)}
