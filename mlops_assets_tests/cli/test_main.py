@@ -12,8 +12,9 @@ from mlops_assets.cli.main import main
 from mlops_assets_tests.cli.conftest import settings_of, typed_into
 
 COMMANDS = {
-    "alerts", "card", "demo", "history", "impact", "incidents", "keys", "lineage", "override", "promote", "reproduce",
-    "rollback", "sample", "serve", "sign-off", "status", "stop", "transfer", "up", "verify", "why",
+    "alerts", "card", "demo", "drill", "history", "impact", "incidents", "keys", "lineage", "override", "promote",
+    "reproduce", "rollback", "sample", "serve", "sign-off", "status", "stop", "transfer", "up", "verify", "watch",
+    "why",
 }  # fmt: skip
 
 
