@@ -10,11 +10,11 @@ from pathlib import Path
 
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets.contracts import from_json
-from mlops_assets.drills.base import base_in
 from mlops_assets.drills.drill import Drill
 from mlops_assets.drills.post_mortem import Facts
 from mlops_assets.drills.refusals import DrillFailed, NotCopied
 from mlops_assets.drills.sandbox import FACTS, FOLDER, POST_MORTEM, new_folder, sandbox_in
+from mlops_assets.drills.small_system import base_in
 from mlops_assets.drills.state_copy import copy_state, traces
 
 SECONDS, TOO_LONG = 1800, 124

@@ -27,6 +27,8 @@ def test_a_day_judged_again_on_which_the_challenger_scored_nothing_pauses_it(liv
     (event,) = result.asset_materializations_for_node("arrival_delay__monitoring__challenger_regret")
     (verdict,) = event.metadata["verdicts"].value
     assert (verdict["version"], verdict["step"]) == (version, "pause")
-    assert verdict["reason"] == "inconclusive: the paired rows could not be measured"
+    assert verdict["reason"] == (
+        "inconclusive: the paired rows could not be measured (no outcome is known yet of a row that it scored)"
+    )
     assert event.metadata["step"].value == "pause"
     assert lived.promotions.all(NAME) == before

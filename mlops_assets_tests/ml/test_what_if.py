@@ -36,6 +36,7 @@ def test_a_rollback_would_not_have_been_with_a_quiet_monitor_or_another_past():
     assert regret.decide().action is Action.ROLL_BACK
     assert told(regret) == {
         "data_contract had raised an alarm": Action.HOLD,
+        "feature_contract had raised an alarm": Action.HOLD,
         "feature_skew had raised an alarm": Action.HOLD,
         "label_sanity had raised an alarm": Action.HOLD,
         "predecessor_regret had been quiet": Action.NOTHING,

@@ -41,7 +41,7 @@ def base_in(drills: Path) -> Settings:
     if not done.exists() or done.read_text() != code:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        command = place.command("mlops_assets.drills.base", str(folder), MLOPS_FEED_UNTIL=UNTIL)
+        command = place.command("mlops_assets.drills.small_system", str(folder), MLOPS_FEED_UNTIL=UNTIL)
         if subprocess.run(command, cwd=ROOT, timeout=SECONDS, check=False).returncode:
             raise DrillFailed(f"the base was not built: see {folder / 'base.log'}")
         done.write_text(code)
@@ -61,7 +61,7 @@ def build(sandbox: Sandbox, say: Callable[[str], None]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """``python -m mlops_assets.drills.base FOLDER``, in the environment of its sandbox."""
+    """``python -m mlops_assets.drills.small_system FOLDER``, in the environment of its sandbox."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(arguments).folder
