@@ -105,11 +105,11 @@ class World:
         days = [mine[name].map(number).to_numpy() for name in ("day", "known_day")]
         return cls(mine.reset_index(drop=True), *days, mine[LABEL].to_numpy(np.float64))
 
-    def evidence(self, came: int, day: int, pair: "Pair", share_since: int | None) -> ArmEvidence:
-        """The shipped comparison, on what was asked after the candidate came and was known by the end of the day."""
+    def evidence(self, set_out: int, day: int, pair: "Pair", share_since: int | None) -> ArmEvidence:
+        """The shipped comparison, on what was asked after the candidate set out and was known by the end of the day."""
         # Rows lie in the order of their outcomes, and none is known before it is asked about.
-        first, end = np.searchsorted(self.known, [came, day], side="right")
-        seen = first + np.flatnonzero(self.asked[first:end] > came)
+        first, end = np.searchsorted(self.known, [set_out, day], side="right")
+        seen = first + np.flatnonzero(self.asked[first:end] > set_out)
         columns = {"day": self.known, LABEL: self.labels, "candidate": pair.candidate, "champion": pair.champion}
         frame = pd.DataFrame({name: values[seen] for name, values in columns.items()})
         facts = {"candidate": "candidate", "champion": "champion", "label": LABEL, "margin": RELEASE.margin}
@@ -136,10 +136,10 @@ def iso(day: int) -> str:
 
 def fly(world: World, start: str, pair: Pair, arm: Arm = Arm.SHADOW) -> Journey:
     """One candidate's way, judged by the shipped table at the end of every day."""
-    came = since = number(start)
-    share, flights = RELEASE.first_share if arm is Arm.CANARY else 0, 0
+    set_out = came = since = number(start)
+    share = RELEASE.first_share if arm is Arm.CANARY else 0
     for day in range(came + 1, came + LONGEST_DAYS + 1):
-        paired = world.evidence(came, day, pair, since if arm is Arm.CANARY else None)
+        paired = world.evidence(set_out, day, pair, since if arm is Arm.CANARY else None)
         candidate = Candidate(
             version=2, arm=arm, days_in_arm=day - came, gates=(), share=share, days_at_share=day - since
         )
@@ -147,10 +147,10 @@ def fly(world: World, start: str, pair: Pair, arm: Arm = Arm.SHADOW) -> Journey:
         if told.step in (Step.REFUSE, Step.TO_CHAMPION):
             break
         if told.step is Step.TO_CANARY:
-            flights, arm, came = flights + paired.difference.rows, Arm.CANARY, day
+            arm, came = Arm.CANARY, day
         if told.basis_points:
             share, since = told.basis_points, day
-    return Journey(start, arm, told, day - number(start), flights + paired.difference.rows)
+    return Journey(start, arm, told, day - set_out, paired.difference.rows)
 
 
 @dataclass(frozen=True)

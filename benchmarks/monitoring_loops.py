@@ -84,6 +84,9 @@ class Loop:
     candidate: Version | None = None
     arm: Arm | None = None
     entered: str = ""
+    """Day at whose end it came into its arm."""
+    set_out: str = ""
+    """Day at whose end it was trained and came into the shadow."""
     share: int = 0
     """What the candidate answers, in 1/10,000."""
     share_since: str = ""
@@ -116,7 +119,8 @@ class Loop:
             self._promote(self.predecessor, day)
             self.predecessor = None
         if decision.action in (Action.RETRAIN, Action.FALL_BACK):
-            self.candidate, self.arm, self.entered, self.newest = self.year.version(day), None, day, day
+            self.candidate, self.arm, self.newest = self.year.version(day), None, day
+            self.entered = self.set_out = day
             self.retrained.append(day)
             self._move(day, armed)
 
@@ -145,7 +149,7 @@ class Loop:
             days_at_share=len(_days(self.share_since, day)) - 1 if in_canary else 0,
         )
         rows = self.year.paired(
-            self.year.outcomes(self.entered, day, self.entered), mine=self.candidate, theirs=self.champion
+            self.year.outcomes(self.set_out, day, self.set_out), mine=self.candidate, theirs=self.champion
         )
         facts = {"candidate": "mine", "champion": "theirs", "label": LABEL, "margin": self.release.margin}
         paired = compare_arms(rows, since=self.share_since if in_canary else None, **facts) if len(rows) else None

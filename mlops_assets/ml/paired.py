@@ -4,8 +4,10 @@ Here: the paired evidence, and which logged rows may be replayed. Belongs here: 
 rows say. Does not: what follows from it (``ml.releases``, ``ml.performance``), reading or scoring rows (``assets``).
 
 In a canary the champion scores every row too, whoever answers it, so the share of the traffic changes nothing here:
-one process of evidence runs on through all shares. Three processes, one for each share, would have three chances to
-reject an equal canary. It begins anew with the canary: what went well in shadow must not pay for what goes wrong there.
+one process of evidence runs from the shadow's first row on through all shares. A process for each step would have as
+many chances to reject an equal canary, and each would be young: on the real year, weekly challengers of a champion 56
+days old, better by 0.038 log-loss, were refused in three of four cases for one stormy day in canary. What is wrong with
+real answers alone (errors, time, features served otherwise) has signals and monitors of its own.
 """
 
 from collections.abc import Sequence
@@ -24,7 +26,7 @@ MIN_ROWS_PER_DAY = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ArmEvidence:
-    """What the paired rows of one arm say about a candidate. Brier scores, candidate minus champion."""
+    """What the paired rows of a candidate's way say about a candidate. Brier scores, candidate minus champion."""
 
     difference: Difference
     evidence: Evidence
@@ -70,7 +72,7 @@ def compare_arms(
     """The paired evidence of ``rows``: one row per decision that both models scored and whose outcome is known.
 
     ``candidate`` and ``champion`` name the columns of scores; ``day`` is the day on which the outcome became known;
-    rows come in the order in which they did. Rows before the candidate entered the arm must not be among them.
+    rows come in the order in which they did. Rows before the candidate set out must not be among them.
     ``since`` is the day on which the canary's present share began: later days count for it.
     """
     labels = rows[label].to_numpy(np.float64)

@@ -58,6 +58,16 @@ def entered(lines: Sequence[Transition], held: Transition) -> Transition:
     return first
 
 
+def set_out(lines: Sequence[Transition], held: Transition) -> Transition:
+    """The line with which a candidate's way began: into the shadow, where its canary came straight out of that."""
+    came = entered(lines, held)
+    if came.from_arm is None:
+        return came
+    before = lines[: lines.index(came)]
+    earlier = next(line for line in reversed(before) if (line.version, line.to_arm) == (held.version, came.from_arm))
+    return entered(lines, earlier)
+
+
 def previous_champion(lines: Sequence[Transition]) -> Transition | None:
     """The newest line that made champion a version other than the present one, whose tenure was not rolled back."""
     present = holders(lines).get(Arm.CHAMPION)

@@ -137,6 +137,16 @@ def test_what_was_seen_at_one_share_does_not_widen_the_next(canary: Canary) -> N
     assert [kind for kind, _ in canary.lines] == ["canary", "widened"]
 
 
+def test_the_evidence_of_the_shadow_counts_in_the_canary(canary: Canary) -> None:
+    canary.enters(Arm.SHADOW)
+    for day in DAYS[:3]:
+        canary.lives(day, rows=500)
+    canary.enters(Arm.CANARY, day=DAYS[2], share=500)
+    canary.lives(DAYS[3], rows=400)
+    numbers = canary.judged(DAYS[3]).numbers
+    assert (numbers["full_days"], numbers["days_at_share"], numbers["rows"]) == (4, 1, 1900)
+
+
 @pytest.mark.parametrize("newer", [Step.PAUSE, Step.REFUSE])
 def test_a_verdict_that_a_newer_one_overtook_widens_nothing(canary: Canary, newer: Step) -> None:
     canary.enters(Arm.CANARY, share=500)

@@ -1,7 +1,7 @@
 """A history is read as stays in an arm: who, from when to when, and what ended each."""
 
 from mlops_assets.contracts import Arm
-from mlops_assets.ml.tenures import entered, tenures, unproven
+from mlops_assets.ml.tenures import entered, set_out, tenures, unproven
 from mlops_assets_tests.adapters.test_promotions import line
 
 CHANGE = [
@@ -45,6 +45,18 @@ def test_a_canary_that_is_widened_stays_and_came_when_it_began() -> None:
     assert (canary.from_day, canary.until_day, canary.ended_as) == ("2013-04-06", "2013-04-10", "promoted")
     assert [entered(history, held).day for held in (CHANGE[2], *wider)] == ["2013-04-06"] * 3
     assert entered(history, CHANGE[3]) is CHANGE[3]
+
+
+def test_a_canary_set_out_with_its_shadow_and_one_that_was_sent_straight_in_with_itself() -> None:
+    shadow = line("2s", 2, "shadow", (None, "shadow"), at="2026-01-01T00:00:02.5Z", day="2013-04-05")
+    canary = line("2c", 2, "canary", ("shadow", "canary"), at="2026-01-01T00:00:03Z", day="2013-04-06")
+    wider = line("2w", 2, "widened", ("canary", "canary"), at="2026-01-01T00:00:03.5Z", day="2013-04-07")
+    history = [*CHANGE[:2], shadow, canary, wider]
+    assert [set_out(history, held) for held in (shadow, canary, wider)] == [shadow] * 3
+    assert set_out(CHANGE, CHANGE[2]) is CHANGE[2]
+    again = line("2d", 2, "canary", (None, "canary"), at="2026-01-01T00:00:09Z", day="2013-04-09")
+    out = line("2o", 2, "refused", ("canary", None), at="2026-01-01T00:00:08Z", day="2013-04-08")
+    assert set_out([*history, out, again], again) is again
 
 
 def test_a_move_that_was_dated_back_begins_no_stay_before_the_one_it_ends() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mlops_assets.adapters.artifacts import Artifacts
@@ -24,7 +25,7 @@ from mlops_assets.ml.canary_signals import compare_service
 from mlops_assets.ml.paired import ArmEvidence, compare_arms, compare_replayed, is_too_little, replayable
 from mlops_assets.ml.releases import Measured
 from mlops_assets.ml.sign_offs import SIGNED_OFF
-from mlops_assets.ml.tenures import entered
+from mlops_assets.ml.tenures import entered, set_out
 
 MINE, OTHERS = "challenger_score", "score"
 """Columns of paired rows: the candidate's score and the champion's."""
@@ -40,6 +41,8 @@ class Standing:
     """The line that put it there, or gave it its present share."""
     came: Transition
     """The line with which it came into the arm."""
+    set_out: Transition
+    """The line with which its way began: for a canary that was in shadow before, the one into the shadow."""
     champion: Transition | None
 
     @property
@@ -79,7 +82,7 @@ def standings(releases: Releases, use_case: UseCase, day: str) -> list[Standing]
     history = releases.promotions.all(use_case.name)
     champion = releases.promotions.arms(use_case.name).get(Arm.CHAMPION)
     return [
-        Standing(use_case, day, held, entered(history, held), champion)
+        Standing(use_case, day, held, entered(history, held), set_out(history, held), champion)
         for held in candidates_on(releases, use_case, day)
     ]
 
@@ -117,16 +120,20 @@ def measured(bench: Bench, at: Standing) -> Measured:
 
 
 def paired_rows(tables: Tables, at: Standing) -> pd.DataFrame:
-    """Outcomes of the rows that the candidate scored in its present arm, beside the champion's score of them.
+    """Outcomes of the rows that the candidate scored on its way, in shadow and canary, beside the champion's score.
 
     Columns of outcomes, with the candidate's score as challenger_score and the champion's as score. Rows that another
     champion scored are not among them.
     """
-    rows, version = rows_between(tables, at.use_case, "outcomes", at.came.day, at.day), f"{at.held.to_arm}_version"
-    if rows.empty or version not in rows or at.champion is None:
+    rows = rows_between(tables, at.use_case, "outcomes", at.set_out.day, at.day)
+    if rows.empty or at.champion is None:
         return pd.DataFrame()
-    mine = rows[(rows[version] == at.held.version) & (rows["champion_version"] == at.champion.version)]
-    return mine.assign(**{MINE: mine[f"{at.held.to_arm}_score"], OTHERS: mine["champion_score"]})
+    rows = rows[rows["champion_version"] == at.champion.version]
+    mine = pd.Series(np.nan, index=rows.index)
+    for arm in (Arm.SHADOW, Arm.CANARY):
+        if f"{arm}_version" in rows:
+            mine = mine.where(rows[f"{arm}_version"] != at.held.version, rows[f"{arm}_score"])
+    return rows.assign(**{MINE: mine, OTHERS: rows["champion_score"]})[mine.notna()]
 
 
 def _paired(bench: Bench, at: Standing) -> ArmEvidence | None:
