@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks.model_data import USE_CASE
 from benchmarks.monitoring_year import Lived
 from mlops_assets.contracts import Action, Decision, Judgement, Verdict
-from mlops_assets.ml import monitoring, performance
+from mlops_assets.ml import label_sanity, monitoring, performance
 from mlops_assets.ml.drift_engines import DriftEngine
 from mlops_assets.ml.monitoring import Subject
 from mlops_assets.ml.plausibility import implausible
@@ -23,7 +23,6 @@ from mlops_assets.ml.policy import DATA_CHECKS, DRIFTS, Situation, decide, speak
 from mlops_assets.ml.references import DriftReference
 
 WINDOW_DAYS = 7
-SANITY_DAYS = 3
 BLOCKED = "landing"
 """The layer that stops a day before anything is made of it."""
 LAYERS = (BLOCKED, *(name for name in DATA_CHECKS if name != "feature_skew"), *DRIFTS)
@@ -84,12 +83,12 @@ class Watch:
         week = lived[-WINDOW_DAYS:]
         traffic = pd.concat([day.traffic for day in week], ignore_index=True)
         outcomes = pd.concat([day.outcomes for day in week], ignore_index=True)
-        recent = pd.concat([day.outcomes for day in lived[-SANITY_DAYS:]], ignore_index=True)
+        recent = pd.concat([day.outcomes for day in lived[-label_sanity.DAYS :]], ignore_index=True)
         held = int((today.feeds.quarantined["day"] == today.day).sum())
         return [
             monitoring.data_contract(about, rows=today.landed_rows, quarantined=held, broken=implausible(today.feeds)),
             monitoring.feature_contract(about, reference, traffic),
-            monitoring.label_sanity(about, recent, label=label),
+            label_sanity.label_sanity(about, recent, label=label),
             monitoring.data_drift(about, reference, traffic, self._engine),
             performance.performance(about, reference, outcomes, label=label),
             monitoring.prediction_drift(about, reference, traffic, self._engine),

@@ -1,8 +1,8 @@
 """What each monitor says of one day, before and beside the outcomes: one function per monitor, one verdict each.
 
-Here: data contract, feature contract, feature skew, drift of inputs, of scores and of labels, label sanity. Belongs
-here: a monitor that needs no comparison of models. Does not: monitors of loss (``ml.performance``), what follows from a
-verdict (``ml.policy``).
+Here: data contract, feature contract, feature skew, drift of inputs, of scores and of labels. Belongs here: a
+monitor that needs no comparison of models. Does not: monitors of loss (``ml.performance``), the labels' meaning
+(``ml.label_sanity``), what follows from a verdict (``ml.policy``).
 
 A monitor gives UNKNOWN when its evidence is missing or too thin. That pauses automation and is never held against a
 model.
@@ -26,8 +26,6 @@ DEVIATIONS = 4.0
 """Standard errors beyond which a mean over days is out of its clean range. Days follow each other, so the usual 2 or 3
 is too few: April to December, 3 gives 31 days of performance alarm and 25 of label drift, 4 gives 12 and 8, most of
 them in the known storms."""
-_FEWEST_SURE = 10
-"""Rows below which contradictions between labels and facts cannot be counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,30 +209,6 @@ def label_drift(
         f"rate of {days} days {rate:.3f}, clean range {low:.3f} to {high:.3f}",
         {"rate": rate, "low": low, "high": high},
         len(window),
-    )
-
-
-def label_sanity(
-    about: Subject, outcomes: pd.DataFrame, *, label: str, certain: str = "dep_delay", above: float = 60.0
-) -> Judgement:
-    """Do the labels contradict something that nearly decides them? ``outcomes``: the last one to three days'.
-
-    Of the rows with ``certain`` > ``above`` (a departure more than 60 minutes late) nearly all carry the label: 0.11 %
-    do not in 2013, 10 % when a tenth of the labels is flipped. Alarm when so many contradictions would come with
-    probability below 1e-4 at a rate of 0.5 %: no day of 2013; flipping a tenth shows within the day as a rule.
-    """
-    sure = outcomes[outcomes[certain] > above]
-    if len(sure) < _FEWEST_SURE:
-        return unknown("label_sanity", about, f"only {len(sure)} rows have {certain} > {above:g}", len(sure))
-    contradictions = int((sure[label] < 0.5).sum())
-    chance = binomial_tail(contradictions, len(sure), 0.005)
-    return judgement(
-        "label_sanity",
-        about,
-        Verdict.ALARM if chance < 1e-4 else Verdict.OK,
-        f"{contradictions} of {len(sure)} rows with {certain} > {above:g} lack the label (chance {chance:.1g})",
-        {"contradictions": contradictions, "share": contradictions / len(sure), "chance": chance},
-        len(sure),
     )
 
 

@@ -6,7 +6,8 @@ from mlops_assets.adapters.source import NycFlights
 from mlops_assets.contracts import Verdict
 from mlops_assets.drills.feeds import inverted, later
 from mlops_assets.ml.datasets import check
-from mlops_assets.ml.monitoring import Subject, label_sanity
+from mlops_assets.ml.label_sanity import label_sanity
+from mlops_assets.ml.monitoring import Subject
 
 DAYS = ("2013-04-04", "2013-05-04", "2013-10-02")
 

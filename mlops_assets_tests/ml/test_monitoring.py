@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from mlops_assets.contracts import Judgement, Verdict
 from mlops_assets.ml import monitoring
@@ -109,15 +108,3 @@ def test_label_drift_speaks_when_the_rate_moves(reference: DriftReference) -> No
     says(monitoring.label_drift(ABOUT, reference, week(), label="is_late"), Verdict.OK)
     says(monitoring.label_drift(ABOUT, reference, week().assign(is_late=1), label="is_late"), Verdict.ALARM)
     says(monitoring.label_drift(ABOUT, reference, week().iloc[:5], label="is_late"), Verdict.UNKNOWN)
-
-
-@pytest.mark.parametrize(("contradictions", "verdict"), [(0, Verdict.OK), (2, Verdict.OK), (10, Verdict.ALARM)])
-def test_label_sanity_speaks_when_late_departures_arrive_on_time(contradictions: int, verdict: Verdict) -> None:
-    labels = np.r_[np.zeros(contradictions), np.ones(100 - contradictions), np.zeros(500)]
-    outcomes = pd.DataFrame({"is_late": labels, "dep_delay": np.r_[np.full(100, 90), np.zeros(500)]})
-    says(monitoring.label_sanity(ABOUT, outcomes, label="is_late"), verdict)
-
-
-def test_label_sanity_knows_nothing_on_a_calm_day() -> None:
-    outcomes = pd.DataFrame({"is_late": [0, 1], "dep_delay": [0, 90]})
-    says(monitoring.label_sanity(ABOUT, outcomes, label="is_late"), Verdict.UNKNOWN)

@@ -28,7 +28,7 @@ from mlops_assets.assets.monitoring.served import services
 from mlops_assets.assets.monitoring.shown import revision_of, shown
 from mlops_assets.assets.partitions import calendar, days_of, shift, window
 from mlops_assets.contracts import Judgement, UseCase, Verdict
-from mlops_assets.ml import monitoring, performance
+from mlops_assets.ml import label_sanity, monitoring, performance
 from mlops_assets.ml.attribution_drift import attribution_drift
 from mlops_assets.ml.drift_engines import drift_engine
 from mlops_assets.ml.performance_intervals import week_intervals
@@ -86,8 +86,8 @@ def _label_drift(bench: Bench, seen: Evidence) -> Judgement:
 
 
 def _label_sanity(bench: Bench, seen: Evidence) -> Judgement:
-    recent = seen.outcomes[seen.outcomes["day"] > shift(seen.about.day, -SANITY_DAYS)]
-    return monitoring.label_sanity(seen.about, recent, label=bench.use_case.label)
+    recent = seen.outcomes[seen.outcomes["day"] > shift(seen.about.day, -label_sanity.DAYS)]
+    return label_sanity.label_sanity(seen.about, recent, label=bench.use_case.label)
 
 
 def _performance(bench: Bench, seen: Evidence) -> Judgement:
@@ -149,7 +149,6 @@ DESCRIPTIONS: Mapping[str, str] = {
 }
 SKEW_ROWS = 200
 """Served vectors recomputed a day; a skew of a feature touches most rows, so one in five shows it."""
-SANITY_DAYS = 3
 
 
 def build_monitors(use_case: UseCase) -> list[Any]:

@@ -31,7 +31,7 @@ DRAWN: Mapping[str, Drawn] = {
     "prediction_drift": Drawn(number="mean_score", low="low", high="high"),
     "attribution_drift": Drawn(number="distance", high="limit"),
     "label_drift": Drawn(number="rate", low="low", high="high"),
-    "label_sanity": Drawn(number="share"),
+    "label_sanity": Drawn(number="log_odds", high="limit"),
     "performance": Drawn(number="regret_1", high="regret_1_limit"),
     "estimated_performance": Drawn(number="log_loss", high="limit"),
     "predecessor_regret": Drawn(number="brier_difference", low="low", high="high"),
