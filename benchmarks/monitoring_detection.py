@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from benchmarks.monitoring_faults import FAULTS
 from benchmarks.monitoring_verdicts import INFORMING, LAYERS, WINDOW_DAYS, Concluded, Watch
@@ -110,7 +111,7 @@ def detect(year: Year, watch: Watch, lived: Sequence[Lived], concluded: Sequence
     return in_turns(one, len(wanted))
 
 
-def in_turns(one: Callable[[int], Case], count: int) -> list[Case]:
+def in_turns(one: Callable[[int], Any], count: int) -> list[Any]:
     """``one`` of every number, by two processes that share the memory of this one."""
     global _work
     _work = one
@@ -118,10 +119,10 @@ def in_turns(one: Callable[[int], Case], count: int) -> list[Case]:
         return pool.map(_at, range(count), chunksize=1)
 
 
-_work: Callable[[int], Case]
+_work: Callable[[int], Any]
 
 
-def _at(place: int) -> Case:
+def _at(place: int) -> Any:
     return _work(place)
 
 

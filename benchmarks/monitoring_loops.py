@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from benchmarks.model_data import FIRST as BEGIN
 from benchmarks.model_data import USE_CASE
 from benchmarks.monitoring_versions import LABEL, Version, Year, shift
 from mlops_assets.contracts import Action, Arm, Decision, Judgement, Monitoring, Release, Step, Verdict
@@ -132,6 +133,7 @@ class Loop:
             champion_version=self.champion.number,
             champion_since=self.since,
             newest_cutoff=self.newest or self.champion.cutoff,
+            data_since=BEGIN,
             predecessor_version=self.predecessor and self.predecessor.number,
             challenger_version=self.candidate and self.candidate.number,
         )

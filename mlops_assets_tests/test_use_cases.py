@@ -110,6 +110,7 @@ def test_its_monitoring_can_alarm_and_is_held_back(use_case: UseCase):
     assert monitoring.rollback_margin > 0
     assert monitoring.rollback_min_rows > 0
     assert 0 < monitoring.retrain_cooldown_days <= monitoring.retrain_every_days
+    assert monitoring.retrain_growth > 0
     assert monitoring.daily_ceiling > 0
     assert 0 < monitoring.server.least_latency_ms < monitoring.server.max_p95_ms
     assert 0 < monitoring.server.max_fallback_share < 1

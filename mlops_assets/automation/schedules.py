@@ -4,7 +4,7 @@ Here: training by the calendar, upkeep. Belongs here: triggers that look at a cl
 data.
 
 Cron looks at the wall, the use case's calendar may be a replay: the training schedule looks every morning and asks
-whether the newest version is as old, in days of the calendar, as ``monitoring.retrain_every_days`` allows.
+whether the newest version is as old, in days of the calendar, as ``ml.policy.due_after`` allows.
 """
 
 from datetime import date
@@ -15,6 +15,7 @@ import dagster as dg
 from mlops_assets.assets.address import DATASETS, MODELS, automation, key
 from mlops_assets.automation.walk import last_day
 from mlops_assets.contracts import Domain, UseCase
+from mlops_assets.ml.policy import due_after
 
 
 def training_schedule(use_case: UseCase, job: Any) -> dg.ScheduleDefinition:
@@ -26,7 +27,8 @@ def training_schedule(use_case: UseCase, job: Any) -> dg.ScheduleDefinition:
         job=job,
         execution_timezone=use_case.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Trains a challenger every {use_case.monitoring.retrain_every_days} days whatever drift says.",
+        description=f"Trains a challenger on {use_case.monitoring.retrain_growth:.0%} more data, and every "
+        f"{use_case.monitoring.retrain_every_days} days at least, whatever drift says.",
     )
     def calendar(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         landed = last_day(context.instance, key(use_case.domain, DATASETS, "landing"))
@@ -34,8 +36,9 @@ def training_schedule(use_case: UseCase, job: Any) -> dg.ScheduleDefinition:
         if landed is None or trained is None:
             return dg.SkipReason("nothing landed or nothing trained yet: the feed starts the first training")
         age = (date.fromisoformat(landed) - date.fromisoformat(trained)).days
-        if age < use_case.monitoring.retrain_every_days:
-            return dg.SkipReason(f"the newest version knows the data up to {trained}, {age} days before {landed}")
+        if age < (due := due_after(use_case.domain.first_day, trained, use_case.monitoring)):
+            known = f"the newest version knows the data up to {trained}, {age} days before {landed}"
+            return dg.SkipReason(f"{known}; it is old after {due}")
         return dg.RunRequest(run_key=f"{use_case.name}/calendar/{landed}", partition_key=landed)
 
     return calendar

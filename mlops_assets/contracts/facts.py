@@ -144,7 +144,9 @@ class Monitoring:
     rollback_min_rows: int
     retrain_cooldown_days: int
     retrain_every_days: int
-    """The calendar retrains a challenger this often whatever drift says."""
+    """The calendar trains a challenger this often at least, whatever drift says ..."""
+    retrain_growth: float
+    """... and sooner on this share more history than the newest model knows: a young model gains by weeks."""
     daily_ceiling: int
     """Automatic actions allowed per day, all kinds together."""
     drift_engine: str = "alibi-detect"

@@ -138,7 +138,8 @@ def pre_determined_changes(facts: CardFacts) -> Paragraphs:
     """2(f)"""
     rules, release = facts.use_case.monitoring, facts.use_case.release
     return [
-        (f"It is trained again every {rules.retrain_every_days} days, and when {rules.alarms_needed} of "
+        (f"It is trained again on {rules.retrain_growth:.0%} more data, every {rules.retrain_every_days} days at "
+         f"least, and when {rules.alarms_needed} of "
          f"{rules.alarm_window_days} days are in alarm, at most every {rules.retrain_cooldown_days} days.",
          "use_cases#monitoring"),
         (f"The way of a version: {len(facts.evaluation.gates)} gates, {release.shadow_days} full days in shadow, "

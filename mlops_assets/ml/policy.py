@@ -15,6 +15,7 @@ about acting on verdicts. Does not: verdicts (``ml.monitoring``, ``ml.performanc
 """
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,8 @@ class Situation:
     """Day on which the champion was promoted: older verdicts are about somebody else."""
     newest_cutoff: str | None = None
     """Last day of data of the newest trained model, champion or not: the calendar counts from here."""
+    data_since: str | None = None
+    """First day of data; None: not known, and the calendar counts days alone."""
     predecessor_version: int | None = None
     challenger_version: int | None = None
     """A candidate in training, in shadow or in canary."""
@@ -107,10 +110,23 @@ def _table(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
 
 
 def _calendar(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
-    age = _days_between(situation.newest_cutoff, situation.day)
-    if age >= monitoring.retrain_every_days and situation.challenger_version is None:
-        return Action.RETRAIN, f"the calendar: the newest model's data is {age} days old"
+    newest = situation.newest_cutoff
+    age = _days_between(newest, situation.day)
+    if (
+        newest is not None
+        and situation.challenger_version is None
+        and age >= due_after(situation.data_since, newest, monitoring)
+    ):
+        return Action.RETRAIN, f"the calendar: the newest model knows nothing of the last {age} days"
     return Action.NOTHING, "no monitor speaks"
+
+
+def due_after(data_since: str | None, newest_cutoff: str, monitoring: Monitoring) -> int:
+    """Days after its cut-off day at which the newest model is old, by the calendar: never within the cooldown."""
+    if data_since is None:
+        return monitoring.retrain_every_days
+    grown = math.ceil(monitoring.retrain_growth * (_days_between(data_since, newest_cutoff) + 1))
+    return max(monitoring.retrain_cooldown_days, min(monitoring.retrain_every_days, grown))
 
 
 def _restrained(action: Action, reason: str, situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:

@@ -142,14 +142,14 @@ def _passed(candidate: Candidate, failed: Sequence[Gate]) -> str:
 
 
 def _in_shadow(candidate: Candidate, release: Release, measured: Measured, champion: int | None) -> _Said:
-    """Nobody is answered from here, so nothing is refused before all days of the shadow are in."""
+    """Nobody is answered from here, so nothing is refused before all days of the shadow are in, and they agree."""
     paired = measured.paired
     if paired is None:
         return _unmeasured("paired rows", measured)
     early = _too_few_days(candidate, release, paired, (paired.full_days, release.shadow_days, candidate.days_in_arm))
     if early is not None:
         return early
-    if paired.difference.mean > release.margin and paired.evidence.rejects(release.alpha):
+    if paired.difference.mean > release.margin and paired.difference.low > 0 and paired.evidence.rejects(release.alpha):
         return _fail(_worse(release, paired))
     if paired.difference.mean > 0:
         return _undecided(candidate, release, paired, "has not beaten the champion in shadow")
@@ -159,7 +159,10 @@ def _in_shadow(candidate: Candidate, release: Release, measured: Measured, champ
 
 
 def _in_canary(candidate: Candidate, release: Release, measured: Measured, champion: int | None) -> _Said:
-    """Its answers are real, so it is refused at the end of any full day, and for its service at the end of any day."""
+    """Its answers are real, so it is refused at the end of any full day, and for its service at the end of any day.
+
+    Champion becomes who has the days of the whole way: an operator's override may skip the shadow, not its evidence.
+    """
     paired, signals = measured.paired, measured.signals
     if signals is not None and signals.verdict is Verdict.ALARM:
         return _fail(signals.reason)
@@ -180,6 +183,11 @@ def _in_canary(candidate: Candidate, release: Release, measured: Measured, champ
     if measured.unarmed:
         return _unarmed(measured)
     passed, wider = f"{in_words(paired)}; {signals.reason}", _next(release, candidate.share)
+    whole = release.shadow_days + release.canary_days
+    if wider is None and paired.full_days < whole:
+        return _undecided(
+            candidate, release, paired, f"has {paired.full_days} of {whole} full days of shadow and canary"
+        )
     if wider is None:
         return _up(Step.TO_CHAMPION, f"passed its canary: {passed}")
     shares = f"{candidate.share / 100:g} % of the traffic, {wider.basis_points / 100:g} % next"

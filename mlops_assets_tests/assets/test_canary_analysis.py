@@ -120,8 +120,12 @@ def test_a_canary_is_widened_share_by_share_and_becomes_champion(canary: Canary)
         )
         assert canary.carried_out(verdict) == {"champion": 1, "canary": 2}
         assert canary.share == share
-    canary.lives(DAYS[2])
-    assert canary.carried_out(canary.judged(DAYS[2])) == {"champion": 2}
+    for number, day in enumerate(DAYS[2:5], 3):
+        canary.lives(day)
+        verdict = canary.judged(day)
+        assert (verdict.step, verdict.reason[:18]) == (Step.WAIT, f"it has {number} of 6 full"), verdict.reason
+    canary.lives(DAYS[5])
+    assert canary.carried_out(canary.judged(DAYS[5])) == {"champion": 2}
     assert canary.lines == [("canary", 500), ("widened", 2000), ("widened", 5000), ("promoted", 0)]
 
 

@@ -32,6 +32,7 @@ MONITORING = Monitoring(
     rollback_min_rows=200,
     retrain_cooldown_days=14,
     retrain_every_days=28,
+    retrain_growth=0.25,
     daily_ceiling=2,
 )
 

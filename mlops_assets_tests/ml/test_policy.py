@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.contracts import Action, Decision, Judgement, Verdict
-from mlops_assets.ml.policy import BREACHES, DATA_CHECKS, DRIFTS, ROLLBACK_DAYS, Situation, decide, explain
+from mlops_assets.ml.policy import BREACHES, DATA_CHECKS, DRIFTS, ROLLBACK_DAYS, Situation, decide, due_after, explain
 from mlops_assets_tests.ml.made_rows import MONITORING, day_of, judged
 
 TODAY = 20
@@ -111,6 +111,16 @@ def test_the_calendar_retrains_when_nothing_speaks() -> None:
     assert action(newest_cutoff=day_of(TODAY - 28)) is Action.RETRAIN
     assert action(newest_cutoff=day_of(TODAY - 27)) is Action.NOTHING
     assert action(newest_cutoff=day_of(TODAY - 28), challenger_version=9) is Action.NOTHING
+
+
+@pytest.mark.parametrize(("known_days", "due"), [(20, 14), (56, 14), (80, 20), (112, 28), (300, 28)])
+def test_the_calendar_waits_for_a_share_of_the_data_within_its_bounds(known_days: int, due: int) -> None:
+    newest = day_of(TODAY - due)
+    since = day_of(TODAY - due - known_days + 1)
+    assert due_after(since, newest, MONITORING) == due
+    assert action(newest_cutoff=newest, data_since=since) is Action.RETRAIN
+    early = {"newest_cutoff": day_of(TODAY - due + 1), "data_since": day_of(TODAY - due - known_days + 2)}
+    assert action(**early) is Action.NOTHING
 
 
 def test_without_a_champion_nothing_is_decided_but_broken_data_still_hold() -> None:

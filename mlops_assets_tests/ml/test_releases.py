@@ -113,10 +113,13 @@ IN_AN_ARM = [
     (Arm.SHADOW, 3, seen(-0.01), Step.TO_CANARY, PASS),
     (Arm.SHADOW, 3, seen(0.001), Step.WAIT, None),
     (Arm.SHADOW, 3, seen(0.02, wealth=1e6), Step.REFUSE, FAIL),
+    (Arm.SHADOW, 3, seen(0.008, wealth=1e6), Step.WAIT, None),
     (Arm.SHADOW, 14, seen(0.001, days=14), Step.REFUSE, INCONCLUSIVE),
     (Arm.CANARY, 1, seen(0.0, days=1), Step.WAIT, None),
     (Arm.CANARY, 1, seen(0.05, days=1, wealth=21), Step.REFUSE, FAIL),
-    (Arm.CANARY, 3, seen(0.001), Step.TO_CHAMPION, PASS),
+    (Arm.CANARY, 3, seen(0.001, days=7, at_share=3), Step.TO_CHAMPION, PASS),
+    (Arm.CANARY, 3, seen(0.001, days=6, at_share=3), Step.WAIT, None),
+    (Arm.CANARY, 14, seen(0.001, days=6), Step.REFUSE, INCONCLUSIVE),
     (Arm.CANARY, 3, seen(0.006), Step.WAIT, None),
     (Arm.CANARY, 14, seen(0.006, days=14), Step.REFUSE, INCONCLUSIVE),
     (Arm.CANARY, 6, seen(-0.01, days=1), Step.PAUSE, INCONCLUSIVE),
@@ -155,7 +158,7 @@ def test_a_candidate_that_ran_out_of_days_is_not_called_worse() -> None:
 def test_a_canary_is_widened_share_by_share_until_it_is_champion(
     share: int, full_days: int, step: Step, next_share: int
 ) -> None:
-    decision = decide(candidate(Arm.CANARY, share=share), seen(-0.001, days=3, at_share=full_days))
+    decision = decide(candidate(Arm.CANARY, share=share), seen(-0.001, days=7, at_share=full_days))
     assert (decision.step, decision.basis_points) == (step, next_share), decision.reason
 
 

@@ -103,6 +103,7 @@ def _situation(use_case: UseCase, releases: Releases, history: list[Transition],
         champion_version=champion.version if champion else None,
         champion_since=champion.day if champion else None,
         newest_cutoff=max(cutoffs, default=None),
+        data_since=use_case.domain.first_day,
         predecessor_version=before.version if before else None,
         challenger_version=challenger.version if challenger else None,
     )
