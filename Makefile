@@ -10,7 +10,7 @@ export PYTHONWARNINGS ?= ignore
 # A training whose threads spin while they wait takes 30 s instead of 3 s when anything else uses one of two cores.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-ray demo examples drill drills sample ui test test-fast test-integration test-live test-reproducibility lint types lock stop clean
+.PHONY: help setup setup-ray demo examples drill drills sample ui test test-fast test-graph test-integration test-live test-reproducibility lint types lock stop clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -41,10 +41,13 @@ sample: setup ## the whole graph on a few days, and the digest of all it makes (
 ui: setup ## Dagster's web UI, daemon and sensors, with the model server and the registry beside them
 	$(BIN)/mlops up
 
-test: lint types test-fast test-integration ## every test that needs no running Dagster
+test: lint types test-fast test-graph test-integration ## every test that needs no running Dagster
 
-test-fast: setup ## unit, property and house tests (under two minutes)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not integration and not live" mlops_assets_tests
+test-fast: setup ## unit, property and house tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not graph and not integration and not live" mlops_assets_tests
+
+test-graph: setup ## the assets, sensors and commands on twins that lived three weeks, in process
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "graph and not integration and not live" mlops_assets_tests
 
 test-integration: setup ## tests against real parts on loopback
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "integration" mlops_assets_tests

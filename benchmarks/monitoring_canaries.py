@@ -55,11 +55,14 @@ good: what is measured here is the judgement of the model.
 
 **Equal canaries**: champion and candidate are the same model trained with another seed, both ways round. **Equal by
 coin**: a coin for each day says which of two models two months apart is the candidate. Their days differ as those of
-different models do, and the expected difference is zero. A *rejection* is the outcome "fail"; a candidate that never
-beat the champion in {days} days of shadow leaves as *inconclusive*, which is not held against it.
+different models do, and the expected difference is zero; no two real models are like that, and it shows what a few days
+can decide at all. A *rejection* is the outcome "fail"; a candidate that never beat the champion in {days} days of
+shadow leaves as *inconclusive*, which is not held against it.
 
-**Bad canaries**, on every fourth day: {kinds}. Each flies the whole way, and once more straight into its canary, as an
-operator's override sends it. Flights are those that both models had scored and whose outcomes were known.
+**Bad canaries**, on every fourth day: {kinds}.
+Each flies the whole way, and once more straight into its canary, as an operator's override sends it. Flights are those
+that both models had scored and whose outcomes were known. The week in place of the last day hardly hurts the model: it
+stands here for what the eye would call broken and the loss does not.
 
 {tables}
 """
@@ -283,7 +286,10 @@ def figures(
     equal: Sequence[Journey], coin: Sequence[Journey], bad: Mapping[str, Sequence[tuple[Journey, Journey]]]
 ) -> list[Row]:
     """The rows of the report."""
-    told = [_rejected("equal canaries rejected", equal), _rejected("equal by coin rejected", coin)]
+    told = [
+        replace(row := _rejected("equal canaries rejected", equal), goal="at most 1", met=(row.value or 0) <= 1),
+        _rejected("equal by coin rejected", coin),
+    ]
     for kind, pairs in bad.items():
         whole, forced = [one for one, _ in pairs], [other for _, other in pairs]
         goal = {} if kind not in SURE else {"goal": "all", "met": not any(j.promoted for j in (*whole, *forced))}
@@ -297,7 +303,7 @@ def figures(
 
 def _rejected(name: str, journeys: Sequence[Journey]) -> Row:
     share = 100 * sum(journey.rejected for journey in journeys) / len(journeys)
-    return Row(name=name, value=share, unit=f"% of {len(journeys)}", goal="at most 1", met=share <= 1)
+    return Row(name=name, value=share, unit=f"% of {len(journeys)}")
 
 
 def _middle(journeys: Sequence[Journey], what: str) -> float | None:

@@ -21,10 +21,10 @@ from mlops_assets.contracts import Action
 from mlops_assets.ml.day_blocks import Difference, paired_difference
 
 FIRST = "2013-04-01"
-PERIODS = (7, 14, 28, 56, 91)
-SHARES = (0.2, 0.25, 0.33, 0.4)
-PHASE = 7
-"""A calendar's luck is its phase: each is also played from every phase of whole weeks, on the same models."""
+PERIODS = (14, 28, 56, 84)
+SHARES = (0.2, 0.25, 0.33)
+PHASE = 14
+"""A calendar's luck is its phase: each is also played from every phase of two weeks, on the same models."""
 EQUAL = 0.001
 """Log-loss within which two policies are equal."""
 ALONE, SHIPPED, STALE = "the trigger alone", "the shipped loop", "never"
@@ -33,11 +33,11 @@ Every policy begins with the model of 31 March and answers all decisions from {f
 day on which they became known, and a training sees the rows that were known on its cut-off day.
 
 - **Calendars** put a new model in charge on the day after its cut-off day and ask nothing of it. Their luck is the
-  phase: *all phases* is the mean over every start in whole weeks, on the same models.
+  phase: *all phases* is the mean over every start in steps of two weeks, on the same models.
 - **{shipped}** is `ml.policy.decide` on the verdicts of the shipped monitors (performance, data drift, regret against
-  the predecessor), with K-of-N, cooldown and its {every} day calendar; a challenger passes the gates, then three full
-  days of shadow and three of canary by `ml.releases.decide_release`, so it answers a week after its cut-off day or
-  never. **{alone}** is the same without the calendar.
+  the predecessor), with K-of-N, cooldown and its calendar ({growth:.0%} more data, {every} days at least); a challenger
+  passes the gates, then three full days of shadow and three of canary by `ml.releases.decide_release`, so it answers a
+  week after its cut-off day or never. **{alone}** is the same without the calendar.
 - **More data** is a calendar in shares of the data: a new model when there are that many more days than the last one
   saw. It asks nothing either.
 - Differences are to {alone_}, on the same decisions, with 95 % intervals by day blocks.
@@ -54,7 +54,7 @@ def measure(year: Year, last: str = LAST) -> tuple[list[Row], str, Mapping[str, 
     """The figures, their page, and what goes into the JSON."""
     facts = USE_CASE.monitoring
     loops = [
-        triggered(year, ALONE, FIRST, last, replace(facts, retrain_every_days=NEVER)),
+        triggered(year, ALONE, FIRST, last, replace(facts, retrain_every_days=NEVER, retrain_growth=NEVER)),
         triggered(year, SHIPPED, FIRST, last, facts),
     ]
     plans = {STALE: []} | {f"every {days} days": every(days, FIRST, last) for days in PERIODS}
@@ -73,6 +73,7 @@ def measure(year: Year, last: str = LAST) -> tuple[list[Row], str, Mapping[str, 
         alone=ALONE[0].upper() + ALONE[1:],
         alone_=ALONE,
         every=facts.retrain_every_days,
+        growth=facts.retrain_growth,
         table=_table(policies, loops[0], days, phases),
         verdict="\n\n".join(text for _, text in verdicts),
         story="\n\n".join(_story(loop) for loop in loops),

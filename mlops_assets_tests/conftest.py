@@ -193,6 +193,14 @@ def new_twins(folder: Path, segments: Sequence[UseCase] = ()) -> Twins:
     return Twins(folder, Memory(tables, MemoryFeatureStore(tables), *parts), segments=segments)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that run assets: what takes a minute is told apart from what takes a blink."""
+    for item in items:
+        lives = not {"twins", "life", "divided"}.isdisjoint(getattr(item, "fixturenames", ()))
+        if lives or item.path.parent.name == "assets":
+            item.add_marker("graph")
+
+
 @pytest.fixture
 def twins(tmp_path: Path) -> Twins:
     """A system on which nothing has happened."""

@@ -71,7 +71,7 @@ def candidate(**changes: object) -> Candidate:
 
 
 def test_becoming_champion_waits_for_the_signature_and_nothing_else_does() -> None:
-    release, better = ARRIVAL_DELAY.release, Measured(paired=seen(-0.01, days=5), signals=SERVES)
+    release, better = ARRIVAL_DELAY.release, Measured(paired=seen(-0.01, days=6), signals=SERVES)
 
     def step(who: Candidate) -> ReleaseDecision:
         return decide_release("2013-04-09", who, release, better, champion=2)
