@@ -97,6 +97,8 @@ def end(record: Record, marks: Sequence[str]) -> bool:
     for survivor in _survivors([process, *family], ORPHAN_SECONDS):
         with contextlib.suppress(psutil.NoSuchProcess):
             survivor.kill()
+    # A killed process is there until the kernel has taken it down.
+    _survivors([process, *family], ORPHAN_SECONDS)
     return True
 
 
