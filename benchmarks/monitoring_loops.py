@@ -81,6 +81,8 @@ class Loop:
     """Day at whose end it became champion."""
     monitoring: Monitoring
     release: Release = USE_CASE.release
+    champion_set_out: str = ""
+    """Day at whose end it came into the shadow."""
     predecessor: Version | None = None
     candidate: Version | None = None
     arm: Arm | None = None
@@ -109,7 +111,7 @@ class Loop:
 
     def end(self, day: str) -> None:
         """Everything that happens at the end of a day."""
-        today = self.year.judged(self.champion, self.since, self.predecessor, day)
+        today = self.year.judged(self.champion, self.since, self.predecessor, day, self.champion_set_out)
         self.judgements = [*(j for j in self.judgements if j.day > shift(day, -JUDGED_DAYS)), *today]
         decision = decide(self._situation(day), self.monitoring)
         self.decisions.append(decision)
@@ -117,7 +119,7 @@ class Loop:
         if self.candidate is not None:
             self._move(day, armed)
         if decision.action is Action.ROLL_BACK and self.predecessor is not None:
-            self._promote(self.predecessor, day)
+            self._promote(self.predecessor, day, day)
             self.predecessor = None
         if decision.action in (Action.RETRAIN, Action.FALL_BACK):
             self.candidate, self.arm, self.newest = self.year.version(day), None, day
@@ -167,10 +169,11 @@ class Loop:
             self.candidate = self.arm = None
         if told.step is Step.TO_CHAMPION:
             self.predecessor = self.champion
-            self._promote(self.candidate, day)
+            self._promote(self.candidate, day, self.set_out)
 
-    def _promote(self, version: Version, day: str) -> None:
-        self.champion, self.since, self.candidate, self.arm = version, day, None, None
+    def _promote(self, version: Version, day: str, set_out: str) -> None:
+        self.champion, self.since, self.champion_set_out = version, day, set_out
+        self.candidate = self.arm = None
         self.promoted.append(day)
 
 

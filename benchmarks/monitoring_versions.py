@@ -124,10 +124,17 @@ class Year:
         """Those rows as the table ``outcomes`` holds them (``day``: when the outcome became known), with a column of
         scores for each name."""
         rows = self.rows.take(chosen)
-        return rows.assign(day=rows["known_day"], **{name: v.scores(chosen) for name, v in scores.items()})
+        return rows.assign(
+            asked_on=rows["day"], day=rows["known_day"], **{name: v.scores(chosen) for name, v in scores.items()}
+        )
 
-    def judged(self, champion: Version, since: str, predecessor: Version | None, day: str) -> list[Judgement]:
-        """The verdicts of a day that the decision table acts on, about a champion since the end of a day."""
+    def judged(
+        self, champion: Version, since: str, predecessor: Version | None, day: str, set_out: str
+    ) -> list[Judgement]:
+        """The verdicts of a day that the decision table acts on, about a champion since the end of a day.
+
+        ``set_out``: the day at whose end it came into the shadow.
+        """
         about, first = Subject(day=day, champion_version=champion.number), shift(day, 1 - WINDOW_DAYS)
         traffic = self.rows.take(self.asked(first, day))
         answered = self.paired(self.outcomes(first, day, since), score=champion)
@@ -137,9 +144,11 @@ class Year:
         ]
         if predecessor is None:
             return verdicts
-        whole = self.paired(self.outcomes(since, day, since), score=champion, predecessor_score=predecessor)
-        facts, alpha = USE_CASE.monitoring, USE_CASE.release.alpha
-        return [*verdicts, predecessor_regret(about, whole, facts, label=LABEL, alpha=alpha)]
+        whole = self.paired(self.outcomes(set_out, day, set_out), score=champion, predecessor_score=predecessor)
+        after = whole["asked_on"] > since
+        facts, alpha, before = USE_CASE.monitoring, USE_CASE.release.alpha, whole[~after]
+        told = predecessor_regret(about, whole[after], facts, label=LABEL, alpha=alpha, before=before)
+        return [*verdicts, told]
 
     def _between(self, name: str, first: str, last: str) -> np.ndarray:
         days = [str(day.date()) for day in pd.date_range(first, last)]

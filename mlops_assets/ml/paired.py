@@ -22,6 +22,8 @@ from mlops_assets.ml.sequential import Evidence, worse_than
 
 MIN_ROWS_PER_DAY = 100
 """Paired rows that make a day full. A tenth of a normal day: fewer means that scoring or outcomes broke down."""
+AGREEING_DAYS = 3
+"""Full days from which on it is asked whether days agree: fewer have no interval worth reading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,15 @@ class ArmEvidence:
     def step_days(self) -> int:
         """Full days that count for the present share."""
         return self.full_days if self.days_at_share is None else self.days_at_share
+
+    def is_worse(self, margin: float, alpha: float) -> bool:
+        """True when the candidate is worse by more than the margin: in the mean, by the e-process, and on days alike.
+
+        One stormy day is enough for the e-process, whose rows are not independent; with days before it, it is not
+        enough here. Where there are none yet, the e-process decides alone: a bad model must not answer for days.
+        """
+        agreed = self.full_days < AGREEING_DAYS or self.difference.low > 0
+        return agreed and self.difference.mean > margin and self.evidence.rejects(alpha)
 
     def numbers(self) -> dict[str, float | None]:
         """Everything as plain numbers, for a decision's record."""

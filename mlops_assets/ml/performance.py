@@ -15,7 +15,7 @@ import pandas as pd
 from mlops_assets.contracts import Judgement, Monitoring, Verdict
 from mlops_assets.ml.metrics import auc, brier_scores, calibration_slope, log_losses
 from mlops_assets.ml.monitoring import DEVIATIONS, MIN_ROWS, Subject, judgement, unknown
-from mlops_assets.ml.paired import ArmEvidence, compare_arms
+from mlops_assets.ml.paired import ArmEvidence, compare_arms, full_days
 from mlops_assets.ml.references import SCORE, DriftReference, OutcomeReference, expected_log_losses
 
 SPANS = (1, 3, 5, 7)
@@ -95,25 +95,27 @@ def predecessor_regret(
     *,
     label: str,
     alpha: float,
+    before: pd.DataFrame | None = None,
     predecessor: str = "predecessor_score",
     score: str = SCORE,
     day: str = "day",
 ) -> Judgement:
-    """Is the champion worse than the champion before it, on the same rows, since its promotion?
+    """Is the champion worse than the champion before it, on the same rows?
 
-    ``rows``: all rows since the promotion, with both scores. Alarm when the mean Brier difference exceeds the margin
-    and the sequential evidence for it reaches 1/alpha at the end of a full day.
+    ``rows``: all rows since the promotion, with both scores; ``before``: those that both scored on its way there, for
+    it is the same comparison (``ml.paired``). No verdict before a full day since the promotion. Alarm when the mean
+    Brier difference exceeds the margin, the sequential evidence for it reaches 1/alpha at the end of a full day, and
+    days agree.
     """
     if len(rows) < monitoring.rollback_min_rows:
         few = f"{len(rows)} of {monitoring.rollback_min_rows} rows since promotion"
         return unknown("predecessor_regret", about, few, len(rows))
-    paired = compare_arms(
-        rows, candidate=score, champion=predecessor, label=label, margin=monitoring.rollback_margin, day=day
-    )
-    if not paired.full_days:
+    if not full_days(rows[day].to_numpy()):
         return unknown("predecessor_regret", about, "no full day of outcomes since promotion", len(rows))
-    worse = paired.difference.mean > monitoring.rollback_margin and paired.evidence.rejects(alpha)
-    return _paired_judgement("predecessor_regret", about, paired, "its predecessor", worse)
+    margin = monitoring.rollback_margin
+    whole = rows if before is None or before.empty else pd.concat([before, rows], ignore_index=True)
+    paired = compare_arms(whole, candidate=score, champion=predecessor, label=label, margin=margin, day=day)
+    return _paired_judgement("predecessor_regret", about, paired, "its predecessor", paired.is_worse(margin, alpha))
 
 
 def challenger_regret(

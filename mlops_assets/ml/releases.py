@@ -149,7 +149,7 @@ def _in_shadow(candidate: Candidate, release: Release, measured: Measured, champ
     early = _too_few_days(candidate, release, paired, (paired.full_days, release.shadow_days, candidate.days_in_arm))
     if early is not None:
         return early
-    if paired.difference.mean > release.margin and _rejected(release, paired):
+    if paired.is_worse(release.margin, release.alpha):
         return _fail(_worse(release, paired))
     if paired.difference.mean > 0:
         return _undecided(candidate, release, paired, "has not beaten the champion in shadow")
@@ -168,7 +168,7 @@ def _in_canary(candidate: Candidate, release: Release, measured: Measured, champ
         return _fail(signals.reason)
     if paired is None:
         return _unmeasured("paired rows", measured)
-    if _rejected(release, paired):
+    if paired.is_worse(release.margin, release.alpha):
         return _fail(_worse(release, paired))
     lived = (paired.step_days, _days_at(release, candidate.share), candidate.days_at_share)
     early = _too_few_days(candidate, release, paired, lived)
@@ -266,12 +266,6 @@ def _fail(reason: str) -> _Said:
 
 def _up(step: Step, reason: str, basis_points: int = 0) -> _Said:
     return _Said(step=step, reason=reason, outcome=Outcome.PASS, basis_points=basis_points)
-
-
-def _rejected(release: Release, paired: ArmEvidence) -> bool:
-    """The e-process says so, and the days agree once there are enough to ask them: one stormy day of many is none."""
-    agreed = paired.full_days < release.shadow_days or paired.difference.low > 0
-    return agreed and paired.evidence.rejects(release.alpha)
 
 
 def _worse(release: Release, paired: ArmEvidence) -> str:

@@ -59,13 +59,11 @@ def entered(lines: Sequence[Transition], held: Transition) -> Transition:
 
 
 def set_out(lines: Sequence[Transition], held: Transition) -> Transition:
-    """The line with which a candidate's way began: into the shadow, where its canary came straight out of that."""
+    """The line with which a version began its way to where it stands, through one arm after the other."""
     came = entered(lines, held)
-    if came.from_arm is None:
-        return came
-    before = lines[: lines.index(came)]
-    earlier = next(line for line in reversed(before) if (line.version, line.to_arm) == (held.version, came.from_arm))
-    return entered(lines, earlier)
+    before = reversed(lines[: lines.index(came)]) if came.from_arm else ()
+    earlier = next((line for line in before if (line.version, line.to_arm) == (held.version, came.from_arm)), None)
+    return set_out(lines, earlier) if earlier else came
 
 
 def previous_champion(lines: Sequence[Transition]) -> Transition | None:

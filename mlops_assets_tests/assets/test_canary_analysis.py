@@ -13,7 +13,7 @@ from mlops_assets.adapters.promotions import CANARY_BASIS_POINTS
 from mlops_assets.adapters.registry import utc_now
 from mlops_assets.adapters.releases import Cause
 from mlops_assets.assets.address import MONITORING, key, table
-from mlops_assets.assets.files import put_judgement, put_release_decision, release_decision_of
+from mlops_assets.assets.files import judgements_of, put_judgement, put_release_decision, release_decision_of
 from mlops_assets.assets.models.registered_version import first_verdict
 from mlops_assets.assets.models.workbench import bundle_of, evaluation_at
 from mlops_assets.assets.partitions import shift, span
@@ -149,6 +149,24 @@ def test_the_evidence_of_the_shadow_counts_in_the_canary(canary: Canary) -> None
     canary.lives(DAYS[3], rows=400)
     numbers = canary.judged(DAYS[3]).numbers
     assert (numbers["full_days"], numbers["days_at_share"], numbers["rows"]) == (4, 1, 1900)
+
+
+def test_the_evidence_of_the_way_counts_against_a_rollback(canary: Canary) -> None:
+    """Three days in canary at its best, then one as champion on which the version before it would have done better."""
+    twins, use_case = canary.twins, canary.twins.use_case
+    canary.enters(Arm.CANARY, share=500)
+    for day in DAYS[:3]:
+        canary.lives(day, rows=500)
+    cause = Cause(id="up", day=DAYS[2], by="operator:test", reason="to set the stage")
+    twins.releases.enter(NAME, 2, canary.version.digest, Arm.CHAMPION, cause=cause)
+    address = table(use_case, MONITORING, "outcomes")
+    lived = twins.memory.tables.read(address, LIVE[1], LIVE[1])
+    mine = lived[lived["champion_version"] == 1].head(600)
+    mine = mine.assign(day=DAYS[3], champion_version=2.0, champion_score=1 - mine["champion_score"])
+    twins.memory.tables.replace(address, mine, [DAYS[3]], {"dagster_run_id": "test"})
+    assert twins.materialize([key(use_case, MONITORING, "predecessor_regret")], DAYS[3]).success
+    (told,) = judgements_of(twins.memory.artifacts, use_case, DAYS[3], ["predecessor_regret"])
+    assert (told.rows, told.verdict) == (3 * 500 + 600, Verdict.OK), told.reason
 
 
 @pytest.mark.parametrize("newer", [Step.PAUSE, Step.REFUSE])

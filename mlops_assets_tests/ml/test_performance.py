@@ -90,6 +90,26 @@ def test_a_bad_champion_is_found_worse_than_its_predecessor_and_an_equal_one_is_
     assert against(week, broken(week)["score"]).verdict is Verdict.OK
 
 
+def test_two_bad_days_do_not_outweigh_the_days_before_the_promotion(week: pd.DataFrame) -> None:
+    last = sorted(week["day"].unique())[-2]
+    way = week[week["day"] < last].assign(predecessor_score=broken(week)["score"])
+    bad = week[week["day"] >= last].assign(score=lambda rows: np.where(rows["is_late"] > 0.5, 0.05, 0.95))
+    rows = bad.assign(predecessor_score=week["score"][bad.index])
+    facts = {"label": "is_late", "alpha": 0.05}
+    alone, after = (
+        performance.predecessor_regret(ABOUT, rows, replace(MONITORING, rollback_min_rows=50), before=before, **facts)
+        for before in (None, way)
+    )
+    assert (alone.verdict, after.verdict) == (Verdict.ALARM, Verdict.OK)
+    assert (alone.rows, after.rows) == (len(rows), len(week))
+
+
+def test_no_verdict_rests_on_the_way_to_the_promotion_alone(week: pd.DataFrame) -> None:
+    rows = broken(week).assign(predecessor_score=week["score"])
+    told = performance.predecessor_regret(ABOUT, rows.iloc[:0], MONITORING, label="is_late", alpha=0.05, before=rows)
+    assert told.verdict is Verdict.UNKNOWN
+
+
 def test_too_few_rows_since_the_promotion_are_unknown(week: pd.DataFrame) -> None:
     few = broken(week).iloc[:150]
     assert against(few, week["score"].iloc[:150]).verdict is Verdict.UNKNOWN

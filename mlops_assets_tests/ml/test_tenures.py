@@ -54,6 +54,8 @@ def test_a_canary_set_out_with_its_shadow_and_one_that_was_sent_straight_in_with
     history = [*CHANGE[:2], shadow, canary, wider]
     assert [set_out(history, held) for held in (shadow, canary, wider)] == [shadow] * 3
     assert set_out(CHANGE, CHANGE[2]) is CHANGE[2]
+    champion = line("2e", 2, "promoted", ("canary", "champion"), at="2026-01-01T00:00:03.7Z", day="2013-04-08")
+    assert set_out([*history, champion], champion) is shadow
     again = line("2d", 2, "canary", (None, "canary"), at="2026-01-01T00:00:09Z", day="2013-04-09")
     out = line("2o", 2, "refused", ("canary", None), at="2026-01-01T00:00:08Z", day="2013-04-08")
     assert set_out([*history, out, again], again) is again

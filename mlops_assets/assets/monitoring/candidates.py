@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mlops_assets.adapters.artifacts import Artifacts
@@ -18,6 +17,7 @@ from mlops_assets.adapters.releases import Releases
 from mlops_assets.adapters.scorers import scorer_of
 from mlops_assets.adapters.tables import Tables
 from mlops_assets.assets.monitoring.alarms import unarmed, without_reference
+from mlops_assets.assets.monitoring.evidence import arm_scores
 from mlops_assets.assets.monitoring.traffic import rows_between
 from mlops_assets.assets.partitions import shift, span
 from mlops_assets.contracts import Arm, Transition, UseCase
@@ -129,10 +129,7 @@ def paired_rows(tables: Tables, at: Standing) -> pd.DataFrame:
     if rows.empty or at.champion is None:
         return pd.DataFrame()
     rows = rows[rows["champion_version"] == at.champion.version]
-    mine = pd.Series(np.nan, index=rows.index)
-    for arm in (Arm.SHADOW, Arm.CANARY):
-        if f"{arm}_version" in rows:
-            mine = mine.where(rows[f"{arm}_version"] != at.held.version, rows[f"{arm}_score"])
+    mine = arm_scores(rows, at.held.version)
     return rows.assign(**{MINE: mine, OTHERS: rows["champion_score"]})[mine.notna()]
 
 

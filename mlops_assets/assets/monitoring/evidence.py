@@ -9,6 +9,7 @@ again meets the champion and the predecessor that it had, whatever its verdict h
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from mlops_assets.adapters.feature_store import FeatureStore
@@ -21,7 +22,7 @@ from mlops_assets.contracts import Arm, Transition, UseCase
 from mlops_assets.ml.monitoring import Subject
 from mlops_assets.ml.policy import ROLLBACK_DAYS
 from mlops_assets.ml.segments import of_segment
-from mlops_assets.ml.tenures import as_judged, holders, previous_champion
+from mlops_assets.ml.tenures import as_judged, holders, previous_champion, set_out
 
 WINDOW_DAYS = 7
 
@@ -39,8 +40,8 @@ class Evidence:
     """Outcomes that became known in the last seven days, with the answers."""
     landed_rows: int
     quarantined_rows: int
-    since_promotion: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Outcomes of the days in which the champion can be rolled back; without a predecessor those of seven days."""
+    rollback_outcomes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Outcomes since the champion set out, while it can be rolled back; without a predecessor those of seven days."""
 
     def of_champion(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows that the present champion scored, with its score as ``score``, whoever answered them."""
@@ -48,6 +49,24 @@ class Evidence:
             return rows
         mine = rows[rows["champion_version"] == self.champion.version]
         return mine.assign(score=mine["champion_score"])
+
+    def on_its_way(self) -> pd.DataFrame:
+        """Rows that the champion scored beside its predecessor before its promotion: score and predecessor_score."""
+        rows = self.rollback_outcomes
+        if rows.empty or self.champion is None or self.predecessor is None:
+            return rows.iloc[:0]
+        theirs = rows[rows["champion_version"] == self.predecessor.version]
+        mine = arm_scores(theirs, self.champion.version)
+        return theirs.assign(score=mine, predecessor_score=theirs["champion_score"])[mine.notna()]
+
+
+def arm_scores(rows: pd.DataFrame, version: int) -> pd.Series:
+    """What a version scored in shadow or canary, row by row; NaN where it did not."""
+    scores = pd.Series(np.nan, index=rows.index)
+    for arm in (Arm.SHADOW, Arm.CANARY):
+        if f"{arm}_version" in rows:
+            scores = scores.where(rows[f"{arm}_version"] != version, rows[f"{arm}_score"])
+    return scores
 
 
 def gather(
@@ -58,8 +77,8 @@ def gather(
     champion = holders(history).get(Arm.CHAMPION)
     predecessor = previous_champion(history) if champion else None
     first = shift(day, 1 - WINDOW_DAYS)
-    reach = shift(day, -ROLLBACK_DAYS) if predecessor else first
-    outcomes = rows_between(tables, use_case, "outcomes", reach, day)
+    reach = _reach(history, champion, day) if champion and predecessor else first
+    outcomes = rows_between(tables, use_case, "outcomes", min(reach, first), day)
     return Evidence(
         about=Subject(
             day=day,
@@ -71,11 +90,18 @@ def gather(
         # Whoever asks a segment's model about another one's decisions gets an answer, and says nothing of the model.
         traffic=of_segment(rows_between(tables, use_case, "traffic", first, day), use_case.segment),
         outcomes=outcomes[outcomes["day"] >= first] if len(outcomes) else outcomes,
-        since_promotion=outcomes,
+        rollback_outcomes=outcomes,
         # All rows that landed, for a segment too: its features are made of every segment's.
         landed_rows=sum(_count(tables, use_case, name, day) for name in ("flights", "arrivals", "weather")),
         quarantined_rows=_count(tables, use_case, "quarantine", day),
     )
+
+
+def _reach(history: list[Transition], champion: Transition, day: str) -> str:
+    """The day on which the champion set out, as far back as matters and a day's cost allows."""
+    if champion.day < shift(day, -ROLLBACK_DAYS):
+        return shift(day, -ROLLBACK_DAYS)
+    return max(set_out(history, champion).day, shift(day, -2 * ROLLBACK_DAYS))
 
 
 def _count(tables: Tables, use_case: UseCase, name: str, day: str) -> int:

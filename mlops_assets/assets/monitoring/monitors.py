@@ -106,12 +106,14 @@ def _estimated_performance(bench: Bench, seen: Evidence) -> Judgement:
 def _predecessor_regret(bench: Bench, seen: Evidence) -> Judgement:
     if seen.predecessor is None:
         return monitoring.unknown("predecessor_regret", seen.about, "there is no earlier champion")
-    use_case, rows = bench.use_case, seen.of_champion(seen.since_promotion)
+    use_case, rows = bench.use_case, seen.of_champion(seen.rollback_outcomes)
     if len(rows):
-        before = scorer_of(bench.releases.registry, use_case.name, seen.predecessor.version)
-        rows = rows.assign(predecessor_score=before.score(rows))
+        predecessor = scorer_of(bench.releases.registry, use_case.name, seen.predecessor.version)
+        rows = rows.assign(predecessor_score=predecessor.score(rows))
     facts, alpha = use_case.monitoring, use_case.release.alpha
-    return performance.predecessor_regret(seen.about, rows, facts, label=use_case.label, alpha=alpha)
+    return performance.predecessor_regret(
+        seen.about, rows, facts, label=use_case.label, alpha=alpha, before=seen.on_its_way()
+    )
 
 
 def _server_health(bench: Bench, seen: Evidence) -> Judgement:
@@ -144,7 +146,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "label_sanity": "Do the labels contradict the departures that nearly decide them?",
     "performance": "Is the champion worse than it should be on the outcomes that became known?",
     "estimated_performance": "What the loss will be if the scores are calibrated; known before any outcome.",
-    "predecessor_regret": "Is the champion worse than the one before it, on the same rows, since its promotion?",
+    "predecessor_regret": "Is the champion worse than the one before it, on the rows that both scored?",
     "server_health": "Does the server answer as before this champion: in time, and with the model's own answers?",
 }
 SKEW_ROWS = 200
