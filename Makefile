@@ -44,16 +44,16 @@ ui: setup ## Dagster's web UI, daemon and sensors, with the model server and the
 test: lint types test-fast test-graph test-integration ## every test that needs no running Dagster
 
 test-fast: setup ## unit, property and house tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not graph and not integration and not live" mlops_assets_tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile --durations=15 -m "not graph and not integration and not live" mlops_assets_tests
 
 test-graph: setup ## the assets, sensors and commands on twins that lived three weeks, in process
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "graph and not integration and not live" mlops_assets_tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile --durations=15 -m "graph and not integration and not live" mlops_assets_tests
 
 test-integration: setup ## tests against real parts on loopback
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "integration" mlops_assets_tests
+	$(BIN)/pytest -q -n 2 --dist loadfile --durations=15 -m "integration" mlops_assets_tests
 
 test-live: setup ## dagster dev, daemon and server as processes; sensors really fire
-	$(BIN)/pytest -q -m "live" mlops_assets_tests
+	$(BIN)/pytest -q --durations=15 -m "live" mlops_assets_tests
 
 test-reproducibility: setup ## the sample with one thread and with two: equal digests of data, training sets and models
 	@mkdir -p state

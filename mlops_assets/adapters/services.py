@@ -23,7 +23,7 @@ from mlops_assets.adapters.health import asked
 from mlops_assets.adapters.locks import locked
 from mlops_assets.adapters.settings import Settings
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 180.0
 """An MLflow server answers 8 s after its start on two quiet cores, and later on busy ones."""
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 1.0

@@ -22,6 +22,7 @@ from mlops_assets.adapters.sqlite_traffic_log import SqliteTrafficLog
 from mlops_assets.adapters.traffic_log import vector
 from mlops_assets.contracts import Arm
 from mlops_assets.ml.bundles import bundle_digest
+from mlops_assets.serving.admission import FEW
 from mlops_assets.serving.supervisor import server_pid
 from mlops_assets_tests.serving.conftest import AT
 from mlops_assets_tests.serving.processes import MODEL, Server, free_port, storm
@@ -124,7 +125,8 @@ def test_a_hundred_swaps_under_load_fail_no_request_and_stall_none(server, make_
     server.desire(champion=(1, digests[0]))
     server.start_worker()
     swapping, quiet = [], []
-    with storm(server, flight(), 64) as heard:
+    # As many as are never refused: on a machine that does something else too, more of them are a queue.
+    with storm(server, flight(), FEW) as heard:
         time.sleep(0.5)
         for block in range(0, 100, 10):
             began = time.monotonic()
