@@ -18,7 +18,7 @@ import psutil
 from mlops_assets.adapters.settings import ROOT, Settings
 from mlops_assets_tests.live.web_ui import WebUi
 
-START_SECONDS = 90
+START_SECONDS = 180
 END_SECONDS = 45
 LOG_TAIL_LINES = 60
 

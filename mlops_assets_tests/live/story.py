@@ -46,6 +46,9 @@ ASSETS = (
 )
 
 
+PATIENCE = 3
+
+
 @dataclass
 class Record:
     """What the running system said."""
@@ -246,10 +249,11 @@ class Story:
         return answer_of(self.place.settings.endpoint_url)
 
     def _until(self, what: str, true: Callable[[], Any], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        """Wait for it. ``seconds``: more than it takes on two quiet cores; busy ones are given as many times that."""
+        deadline = time.monotonic() + PATIENCE * seconds
         while not true():
             self._tell()
-            assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+            assert time.monotonic() < deadline, f"{what}: not within {PATIENCE * seconds:.0f} s"
             time.sleep(0.5)
         self._tell()
         self._say(f"seen: {what}")

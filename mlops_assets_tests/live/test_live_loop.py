@@ -12,7 +12,7 @@ from mlops_assets.resources.run_endings import ENDINGS
 from mlops_assets_tests.live.model_server import champion_of
 from mlops_assets_tests.live.story import BAD_DAYS, BROKEN_DAY, FEED_FROM, LAST_DAY, LIVE_FROM, SILENCE, Record, Story
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(560)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1800)]
 
 RUN_KEY = "dagster/run_key"
 REGRET = "arrival_delay/monitoring/challenger_regret"
