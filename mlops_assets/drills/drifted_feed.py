@@ -1,4 +1,4 @@
-"""Days unlike any that the model was trained on: every flight lands an hour later, and the rows are sound.
+"""Days unlike any that the model was trained on: most flights land an hour later, and the rows are sound.
 
 Here: the incident and what must be seen of it. Belongs here: nothing else.
 """
@@ -18,7 +18,7 @@ def play(scene: Scene) -> None:
     system, source = scene.system, scene.system.deployment.source
     scene.known["good"] = system.champion().digest
     days = [shift(system.landed, ahead) for ahead in range(1, BAD_DAYS + 1)]
-    scene.inject(f"{days[0]} to {days[-1]} come with every landing {LATER_MINUTES} minutes later")
+    scene.inject(f"{days[0]} to {days[-1]} come with most landings {LATER_MINUTES} minutes later")
     for day in days:
         source.land(day, later(source.day(day), source.references(), day, LATER_MINUTES))
     arms = system.deployment.promotions.arms
@@ -32,7 +32,7 @@ def play(scene: Scene) -> None:
 
 DRIFTED_FEED = Drill(
     name="drifted_feed",
-    injects=f"every landing of {BAD_DAYS} days comes {LATER_MINUTES} minutes later, in rows that keep their contract",
+    injects=f"most landings of {BAD_DAYS} days come {LATER_MINUTES} minutes later, in rows that keep their contract",
     runbook="retrain",
     play=play,
     days=DAYS,

@@ -26,10 +26,10 @@ def late(arrivals):
 
 
 @pytest.mark.parametrize("day", DAYS)
-def test_later_landings_keep_the_contract_and_nearly_all_are_late(source, day):
+def test_later_landings_keep_the_contract_and_most_are_late(source, day):
     found = read(source, day, later(source.day(day), source.references(), day, 60))
     assert found.quarantined.empty
-    assert late(found.good).mean() > 0.9
+    assert late(found.good).mean() > 0.6
 
 
 @pytest.mark.parametrize("day", DAYS)
