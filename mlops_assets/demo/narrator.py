@@ -14,6 +14,7 @@ SENTENCES = {
     "registered": "version {v} is registered (digest {d})",
     "shadow": "version {v} goes into shadow: {r}",
     "canary": "version {v} becomes canary and answers a share of the traffic: {r}",
+    "widened": "version {v} answers more of the traffic: {r}",
     "promoted": "version {v} becomes champion: {r}",
     "override": "OVERRIDE by {by}: version {v} is put into {arm}: {r}",
     "refused": "version {v} is refused: {r}",
