@@ -5,11 +5,9 @@ Belongs here: raw days to land. Does not: landing them where a running system fi
 """
 
 import numpy as np
-import pandas as pd
 
 from mlops_assets.adapters.source import RawDay, Source
 from mlops_assets.drills.feeds import later
-from mlops_assets.ml.schedules import dates
 
 LATER_MINUTES = 60
 
@@ -30,10 +28,3 @@ def broken_day(source: Source, day: str) -> RawDay:
     broken = np.arange(len(raw.arrivals)) % BROKEN_EVERY == 0
     delays = raw.arrivals["arr_delay"].where(~broken, raw.arrivals["arr_delay"] + LATER_MINUTES)
     return RawDay(flights=raw.flights, arrivals=raw.arrivals.assign(arr_delay=delays), weather=raw.weather)
-
-
-def day_after(source: Source, day: str) -> RawDay:
-    """The real day after bad ones, without the landings of the flights of the night before."""
-    raw = source.day(day)
-    own = dates(raw.arrivals) == pd.Timestamp(day)
-    return RawDay(flights=raw.flights, arrivals=raw.arrivals[own], weather=raw.weather)

@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.source import LandedSource, NycFlights
-from mlops_assets_tests.live.bad_days import bad_day, broken_day, day_after
+from mlops_assets_tests.live.bad_days import bad_day, broken_day
 from mlops_assets_tests.live.dagster_dev import DagsterDev, Place
 from mlops_assets_tests.live.model_server import MODEL, Watch, answer_of, champion_at, metadata_of, mlflow_statuses
 from mlops_assets_tests.live.web_ui import PARTITION, Made, Run
@@ -124,7 +124,6 @@ class Story:
         source = LandedSource(self.place.state / "landing", NycFlights())
         for day in BAD_DAYS:
             source.land(day, bad_day(source, day))
-        source.land(DAY_AFTER, day_after(source, DAY_AFTER))
         source.land(BROKEN_DAY, broken_day(source, BROKEN_DAY))
         self._start(BAD_DAYS[-1])
         self._until("the first champion", lambda: self._made("releases/champion"), 150)
