@@ -286,9 +286,10 @@ def figures(
     equal: Sequence[Journey], coin: Sequence[Journey], bad: Mapping[str, Sequence[tuple[Journey, Journey]]]
 ) -> list[Row]:
     """The rows of the report."""
+    share = _rejected_share(equal)
     told = [
-        replace(row := _rejected("equal canaries rejected", equal), goal="at most 1", met=(row.value or 0) <= 1),
-        _rejected("equal by coin rejected", coin),
+        Row(name="equal canaries rejected", value=share, unit=f"% of {len(equal)}", goal="at most 1", met=share <= 1),
+        Row(name="equal by coin rejected", value=_rejected_share(coin), unit=f"% of {len(coin)}"),
     ]
     for kind, pairs in bad.items():
         whole, forced = [one for one, _ in pairs], [other for _, other in pairs]
@@ -301,9 +302,8 @@ def figures(
     return told
 
 
-def _rejected(name: str, journeys: Sequence[Journey]) -> Row:
-    share = 100 * sum(journey.rejected for journey in journeys) / len(journeys)
-    return Row(name=name, value=share, unit=f"% of {len(journeys)}")
+def _rejected_share(journeys: Sequence[Journey]) -> float:
+    return 100 * sum(journey.rejected for journey in journeys) / len(journeys)
 
 
 def _middle(journeys: Sequence[Journey], what: str) -> float | None:

@@ -26,7 +26,6 @@ from mlops_assets_tests.webhook import Webhook
 FEED_FROM, LIVE_FROM = "2013-02-15", "2013-04-01"
 """Six weeks and a half of history: gates hold with it, and it lands and trains in half a minute."""
 BAD_DAYS = ("2013-04-01", "2013-04-02", "2013-04-03")
-DAY_AFTER = "2013-04-04"
 BROKEN_DAY = "2013-04-06"
 LAST_DAY = "2013-04-07"
 """The days after the bad ones are the real April's, on which a model of inverted labels shows what it is; the labels of
