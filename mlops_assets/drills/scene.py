@@ -70,8 +70,18 @@ class Scene:
 
     def seen(self, source: Source, **facts: str) -> bool:
         """True when the last look at the server showed these facts."""
-        last = next((moment for moment in reversed(self.watch.moments) if moment.source is source), None)
+        last = self._last(source)
         return last is not None and all(last.facts.get(name) == value for name, value in facts.items())
+
+    def answering(self) -> str:
+        """The digest of the arm that answers the drill's caller; a canary may be it. Raises DrillFailed when none."""
+        last = self._last(Source.ANSWERS)
+        if last is None or not last.facts.get("digest"):
+            raise DrillFailed("the server does not answer")
+        return last.facts["digest"]
+
+    def _last(self, source: Source) -> Moment | None:
+        return next((moment for moment in reversed(self.watch.moments) if moment.source is source), None)
 
     def until_told(self, key: str) -> bool:
         """Tick the dead-man's sensor, as the daemon does, until people were told of something whose key begins so."""

@@ -20,6 +20,7 @@ def play_worker(scene: Scene) -> None:
     """Kill the process that answers while it answers, and wait for the next one."""
     scene.known["good"] = scene.system.champion().digest
     _answers_for_a_while(scene)
+    scene.known["answering"] = scene.answering()
     pid, before = _worker(scene), len(scene.watch.acknowledged)
     os.kill(pid, signal.SIGKILL)
     scene.inject(f"the server's worker (process {pid}) is killed with SIGKILL")
@@ -91,7 +92,7 @@ WORKER_KILLED = Drill(
             phase=Phase.RECOVERY,
             promise="callers are answered by the same digest",
             source=Source.ANSWERS,
-            facts={"answered": "yes", "digest": "{good}"},
+            facts={"answered": "yes", "digest": "{answering}"},
         ),
     ),
     forbidden=(

@@ -92,7 +92,7 @@ def test_the_alias_moved_in_the_tick_and_the_run_only_looked(record: Record) -> 
     assert (seen.facts["outcome"], seen.facts["digest"]) == ("moved", record.digests["first"])
     assert back["dagster_run_id"] is None
     assert made.facts["moved_at"] == seen.facts["moved_at"] == back["at"]
-    assert seen.at < record.rollback["startTime"]
+    assert seen.at < record.rollback["stats"]["startTime"]
 
 
 def test_broken_labels_are_quarantined_by_sensor_and_nothing_else_is_done(record: Record) -> None:
