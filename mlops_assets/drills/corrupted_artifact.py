@@ -6,7 +6,8 @@ Here: the incident and what must be seen of it. Belongs here: nothing else.
 from pathlib import Path
 
 from mlops_assets.contracts import Arm, ModelVersion
-from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
+from mlops_assets.drills.drill import Drill, Phase, Source, Wanted
+from mlops_assets.drills.promises import ANOTHER_CHAMPION, TURNED_AWAY
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.scene import BY, Scene
 from mlops_assets.drills.system import System
@@ -100,12 +101,5 @@ CORRUPTED_ARTIFACT = Drill(
             facts={"key": "silence/trouble", "over": "yes"},
         ),
     ),
-    forbidden=(
-        Forbidden(
-            promise="callers are answered by another champion",
-            source=Source.ANSWERS,
-            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
-        ),
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
-    ),
+    forbidden=(ANOTHER_CHAMPION, TURNED_AWAY),
 )

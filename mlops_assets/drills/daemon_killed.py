@@ -15,7 +15,8 @@ from dagster._core.scheduler.instigation import SensorInstigatorData
 from mlops_assets.adapters import processes
 from mlops_assets.adapters.settings import ROOT
 from mlops_assets.automation.signs import heartbeat
-from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
+from mlops_assets.drills.drill import Drill, Phase, Source, Wanted
+from mlops_assets.drills.promises import ANOTHER_CHAMPION, TURNED_AWAY
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.scene import Scene
 from mlops_assets.drills.system import System
@@ -115,12 +116,5 @@ DAEMON_KILLED = Drill(
             facts={"key": "silence/daemon", "over": "yes"},
         ),
     ),
-    forbidden=(
-        Forbidden(
-            promise="callers are answered by another champion",
-            source=Source.ANSWERS,
-            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
-        ),
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
-    ),
+    forbidden=(ANOTHER_CHAMPION, TURNED_AWAY),
 )

@@ -7,6 +7,7 @@ from mlops_assets.assets.partitions import shift
 from mlops_assets.contracts import Arm
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
 from mlops_assets.drills.feeds import later
+from mlops_assets.drills.promises import TURNED_AWAY
 from mlops_assets.drills.scene import Scene
 
 LATER_MINUTES = 60
@@ -70,6 +71,6 @@ DRIFTED_FEED = Drill(
             facts={"kind": "rolled_back"},
         ),
         Forbidden(promise="sound rows are held", source=Source.DECISIONS, facts={"action": "hold"}),
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
+        TURNED_AWAY,
     ),
 )

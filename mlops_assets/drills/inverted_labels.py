@@ -5,6 +5,7 @@ Here: the incident and what must be seen of it. Belongs here: nothing else.
 
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
 from mlops_assets.drills.feeds import inverted
+from mlops_assets.drills.promises import TURNED_AWAY
 from mlops_assets.drills.scene import Scene
 
 
@@ -75,6 +76,6 @@ INVERTED_LABELS = Drill(
             source=Source.HISTORY,
             facts={"kind": "rolled_back"},
         ),
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
+        TURNED_AWAY,
     ),
 )

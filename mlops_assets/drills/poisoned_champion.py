@@ -4,6 +4,7 @@ Here: the incident and what must be seen of it. Belongs here: nothing else.
 """
 
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
+from mlops_assets.drills.promises import TURNED_AWAY
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.scene import BY, Scene
 
@@ -77,6 +78,6 @@ POISONED_CHAMPION = Drill(
             source=Source.DECISIONS,
             facts={"action": "retrain", "version": "{version}"},
         ),
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
+        TURNED_AWAY,
     ),
 )

@@ -3,7 +3,8 @@
 Here: the incident and what must be seen of it. Belongs here: nothing else.
 """
 
-from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
+from mlops_assets.drills.drill import Drill, Phase, Source, Wanted
+from mlops_assets.drills.promises import ANOTHER_CHAMPION, TURNED_AWAY
 from mlops_assets.drills.scene import Scene
 
 
@@ -81,12 +82,5 @@ REGISTRY_DOWN = Drill(
             facts={"key": "silence/server/registry", "over": "yes"},
         ),
     ),
-    forbidden=(
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
-        Forbidden(
-            promise="callers are answered by another champion",
-            source=Source.ANSWERS,
-            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
-        ),
-    ),
+    forbidden=(TURNED_AWAY, ANOTHER_CHAMPION),
 )

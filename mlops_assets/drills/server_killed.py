@@ -9,6 +9,7 @@ import time
 
 from mlops_assets.assets.address import MONITORING, table
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
+from mlops_assets.drills.promises import ANOTHER_CHAMPION
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.scene import NOTICING, Scene
 
@@ -95,13 +96,7 @@ WORKER_KILLED = Drill(
             facts={"answered": "yes", "digest": "{answering}"},
         ),
     ),
-    forbidden=(
-        Forbidden(
-            promise="callers are answered by another champion",
-            source=Source.ANSWERS,
-            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
-        ),
-    ),
+    forbidden=(ANOTHER_CHAMPION,),
 )
 
 SERVER_KILLED = Drill(
@@ -131,11 +126,7 @@ SERVER_KILLED = Drill(
         ),
     ),
     forbidden=(
-        Forbidden(
-            promise="callers are answered by another champion",
-            source=Source.ANSWERS,
-            facts={"answered": "yes", "arm": "champion", "digest": "not {good}"},
-        ),
+        ANOTHER_CHAMPION,
         Forbidden(promise="something is rolled back", source=Source.HISTORY, facts={"kind": "rolled_back"}),
     ),
 )

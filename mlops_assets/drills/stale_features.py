@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
+from mlops_assets.drills.promises import TURNED_AWAY
 from mlops_assets.drills.refusals import DrillFailed
 from mlops_assets.drills.scene import Scene
 
@@ -115,6 +116,6 @@ STALE_FEATURES = Drill(
             source=Source.HISTORY,
             facts={"kind": "rolled_back"},
         ),
-        Forbidden(promise="callers are turned away", source=Source.ANSWERS, facts={"answered": "no"}),
+        TURNED_AWAY,
     ),
 )
