@@ -19,7 +19,7 @@ from mlops_assets.adapters.deployment import Deployment
 from mlops_assets.adapters.registry import read_files
 from mlops_assets.adapters.releases import Cause
 from mlops_assets.assets.address import MONITORING, REMEDIATION, automation, key
-from mlops_assets.assets.files import decision_of, put_judgement
+from mlops_assets.assets.files import decision_of, folder, put_judgement
 from mlops_assets.contracts import Action, Arm, Judgement, UseCase, Verdict
 
 TEXT = """
@@ -51,7 +51,7 @@ ROUNDS = 6
 def main(rounds: int) -> None:
     """Measure and write."""
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    with tempfile.TemporaryDirectory(prefix="bench-loop-") as folder, System(Path(folder)) as system:
+    with tempfile.TemporaryDirectory(prefix="bench-loop-") as place, System(Path(place)) as system:
         here = Deployment(system.settings)
         (use_case, *_) = system.settings.use_cases
         bad = [another_version(here, use_case, number) for number in range(rounds)]
@@ -63,8 +63,8 @@ def another_version(here: Deployment, use_case: UseCase, number: int) -> int:
     """The second version's bytes once more, as a version of its own: no decision is about the same one twice."""
     registry, name = here.registry, use_case.name
     second = registry.version(name, 2)
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = read_files(registry.download(name, 2, Path(folder) / "bundle"))
+    with tempfile.TemporaryDirectory() as place:
+        bundle = read_files(registry.download(name, 2, Path(place) / "bundle"))
     documents = {path: registry.document(name, 2, path) for path in registry.documents(name, 2)}
     run_id = registry.open_run(f"bench-loop-{number}")
     return registry.register(name, run_id, bundle, documents, second.digest, {"cutoff_day": second.cutoff_day}).version
@@ -80,6 +80,7 @@ def one_rollback(system: System, here: Deployment, use_case: UseCase, version: i
     here.releases.enter(name, version, bad.digest, Arm.CHAMPION, cause=cause, kind="override")
     here.endpoint.wait_for(name, Arm.CHAMPION, bad.digest)
     put_judgement(here.artifacts, use_case, worse(day, version, bad.digest))
+    undecide(system, use_case, day)
     asked_at = time.time()
     system.materialize(decision, day)
     decided_at = until("the decision", lambda: system.made_at(decision, asked_at), WAIT_S)
@@ -104,6 +105,13 @@ def one_rollback(system: System, here: Deployment, use_case: UseCase, version: i
     }
     print(", ".join(f"{step} {at - decided_at:+.2f} s" for step, at in instants.items()), flush=True)
     return {step: at - decided_at for step, at in instants.items()}
+
+
+def undecide(system: System, use_case: UseCase, day: str) -> None:
+    """As if nobody had decided about the day: a decision that is made again stays about the champion of its first."""
+    kept = system.settings.state / "artifacts" / folder(use_case, MONITORING, "decision", day)
+    for path in kept.parent.glob(f"{kept.name}*"):
+        path.unlink()
 
 
 def worse(day: str, version: int, digest: str) -> Judgement:
