@@ -80,6 +80,8 @@ class Loop:
     since: str
     """Day at whose end it became champion."""
     monitoring: Monitoring
+    deaf_to: Sequence[str] = ()
+    """Monitors whose verdicts are not heard."""
     release: Release = USE_CASE.release
     champion_set_out: str = ""
     """Day at whose end it came into the shadow."""
@@ -93,7 +95,6 @@ class Loop:
     share: int = 0
     """What the candidate answers, in 1/10,000."""
     share_since: str = ""
-    newest: str = ""
     judgements: list[Judgement] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     retrained: list[str] = field(default_factory=list)
@@ -112,7 +113,8 @@ class Loop:
     def end(self, day: str) -> None:
         """Everything that happens at the end of a day."""
         today = self.year.judged(self.champion, self.since, self.predecessor, day, self.champion_set_out)
-        self.judgements = [*(j for j in self.judgements if j.day > shift(day, -JUDGED_DAYS)), *today]
+        heard = [judgement for judgement in today if judgement.monitor not in self.deaf_to]
+        self.judgements = [*(j for j in self.judgements if j.day > shift(day, -JUDGED_DAYS)), *heard]
         decision = decide(self._situation(day), self.monitoring)
         self.decisions.append(decision)
         armed = today[0].verdict is not Verdict.UNKNOWN
@@ -122,7 +124,7 @@ class Loop:
             self._promote(self.predecessor, day, day)
             self.predecessor = None
         if decision.action in (Action.RETRAIN, Action.FALL_BACK):
-            self.candidate, self.arm, self.newest = self.year.version(day), None, day
+            self.candidate, self.arm = self.year.version(day), None
             self.entered = self.set_out = day
             self.retrained.append(day)
             self._move(day, armed)
@@ -134,7 +136,7 @@ class Loop:
             decisions=tuple(d for d in self.decisions if d.day >= shift(day, -DECIDED_DAYS)),
             champion_version=self.champion.number,
             champion_since=self.since,
-            newest_cutoff=self.newest or self.champion.cutoff,
+            champion_cutoff=self.champion.cutoff,
             data_since=BEGIN,
             predecessor_version=self.predecessor and self.predecessor.number,
             challenger_version=self.candidate and self.candidate.number,
@@ -177,10 +179,12 @@ class Loop:
         self.promoted.append(day)
 
 
-def triggered(year: Year, name: str, first: str, last: str, monitoring: Monitoring) -> Outcome:
-    """The shipped loop with those settings."""
+def triggered(
+    year: Year, name: str, first: str, last: str, monitoring: Monitoring, deaf_to: Sequence[str] = ()
+) -> Outcome:
+    """The shipped loop with those settings, deaf to some monitors."""
     cutoff = shift(first, -1)
-    loop = Loop(year=year, champion=year.version(cutoff), since=cutoff, monitoring=monitoring)
+    loop = Loop(year=year, champion=year.version(cutoff), since=cutoff, monitoring=monitoring, deaf_to=deaf_to)
     losses = []
     for day in _days(first, last):
         losses.append(loop.answered(day))

@@ -60,7 +60,7 @@ class Watch:
             judgements=(*judged, *mine),
             champion_version=1,
             champion_since=self._since,
-            newest_cutoff=today.day,
+            champion_cutoff=today.day,
         )
         decision: Decision = decide(situation, USE_CASE.monitoring)
         alarms = {j.monitor for j in mine if j.verdict is Verdict.ALARM}

@@ -9,9 +9,11 @@ import pytest
 
 from mlops_assets.adapters.feature_specs import REPO, inputs_of, repo_spec
 from mlops_assets.adapters.settings import Settings
+from mlops_assets.assets.monitoring.decision import JUDGED_DAYS
 from mlops_assets.contracts import Gates, Slice, UseCase
 from mlops_assets.definitions import build_defs
 from mlops_assets.ml.drift_engines import drift_engine
+from mlops_assets.ml.policy import persistence
 from mlops_assets.ml.training import ENTITY_COLUMNS
 from mlops_assets.use_cases import USE_CASES
 from mlops_assets.use_cases import use_case as find
@@ -107,6 +109,8 @@ def test_its_release_needs_evidence_and_ends(use_case: UseCase):
 def test_its_monitoring_can_alarm_and_is_held_back(use_case: UseCase):
     monitoring = use_case.monitoring
     assert 0 < monitoring.alarms_needed <= monitoring.alarm_window_days
+    needed, window = persistence("data_drift", monitoring)
+    assert monitoring.alarms_needed <= needed <= window <= JUDGED_DAYS
     assert monitoring.rollback_margin > 0
     assert monitoring.rollback_min_rows > 0
     assert 0 < monitoring.retrain_cooldown_days <= monitoring.retrain_every_days

@@ -145,10 +145,15 @@ class Monitoring:
     retrain_cooldown_days: int
     retrain_every_days: int
     """The calendar trains a challenger this often at least, whatever drift says ..."""
-    retrain_growth: float
-    """... and sooner on this share more history than the newest model knows: a young model gains by weeks."""
+    retrain_growth: float = 0.2
+    """... and sooner on this share more history than the champion knows: a young model gains by weeks."""
     daily_ceiling: int
     """Automatic actions allowed per day, all kinds together."""
+    drift_alarms_needed: int | None = None
+    """K for ``data_drift``, which looks at a week of traffic, so that one storm stays in its sight for days; None: as
+    for the others ..."""
+    drift_window_days: int | None = None
+    """... and N."""
     drift_engine: str = "alibi-detect"
     """``alibi-detect`` or ``scipy``: the same statistics under two licences."""
     server: ServerLimits = ServerLimits()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from mlops_assets.contracts import Arm, Evaluation, Release
 from mlops_assets.ml.card_facts import EVALUATION, EXPLANATIONS, MANIFEST, TRAINING_SET, CardFacts
 from mlops_assets.ml.card_metadata import family_of_facts
+from mlops_assets.ml.policy import persistence
 from mlops_assets.ml.references import FACTS_FILE
 
 HISTORY = "promotion history: mlops history"
@@ -137,10 +138,11 @@ def oversight(facts: CardFacts) -> Paragraphs:
 def pre_determined_changes(facts: CardFacts) -> Paragraphs:
     """2(f)"""
     rules, release = facts.use_case.monitoring, facts.use_case.release
+    drifted, days = persistence("data_drift", rules)
     return [
         (f"It is trained again on {rules.retrain_growth:.0%} more data, every {rules.retrain_every_days} days at "
-         f"least, and when {rules.alarms_needed} of "
-         f"{rules.alarm_window_days} days are in alarm, at most every {rules.retrain_cooldown_days} days.",
+         f"least, and when its performance is in alarm on {rules.alarms_needed} of {rules.alarm_window_days} days or "
+         f"its inputs on {drifted} of {days}, at most every {rules.retrain_cooldown_days} days.",
          "use_cases#monitoring"),
         (f"The way of a version: {len(facts.evaluation.gates)} gates, {release.shadow_days} full days in shadow, "
          f"{release.canary_days} in canary ({_shares(release)} of the traffic), each beside the champion; where there "

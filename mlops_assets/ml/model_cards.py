@@ -18,6 +18,7 @@ from mlops_assets.contracts import Evaluation, TableVersion
 from mlops_assets.ml.card_facts import BEESWARM, CALIBRATION, CARD, DEPENDENCE, IMPORTANCE, TECHNICAL, CardFacts
 from mlops_assets.ml.card_metadata import family_of_facts, metadata_of, missing_in, title_of
 from mlops_assets.ml.card_text import between, picture, table
+from mlops_assets.ml.policy import persistence
 
 SECTIONS = (
     "Model details",
@@ -201,11 +202,13 @@ def _attribution_drift(facts: CardFacts) -> str:
 
 def _monitoring(facts: CardFacts) -> str:
     rules = facts.use_case.monitoring
+    drifted, days = persistence("data_drift", rules)
     return (
         f"Judged every day against the drift reference of this version. Inputs have drifted when the drift score is "
-        f"above {facts.drift_limit:.3f}; {rules.alarms_needed} alarms within {rules.alarm_window_days} judged days ask "
-        f"for a challenger, at most every {rules.retrain_cooldown_days} days. It is rolled back when its Brier score "
-        f"is worse than its predecessor's by more than {rules.rollback_margin} on the same rows."
+        f"above {facts.drift_limit:.3f}; {drifted} such days within {days} ask for a challenger, and so do "
+        f"{rules.alarms_needed} within {rules.alarm_window_days} on which it performs worse than it should; at most "
+        f"every {rules.retrain_cooldown_days} days. It is rolled back when its Brier score is worse than its "
+        f"predecessor's by more than {rules.rollback_margin} on the same rows."
     )
 
 

@@ -46,8 +46,8 @@ class Situation:
     champion_version: int | None = None
     champion_since: str | None = None
     """Day on which the champion was promoted: older verdicts are about somebody else."""
-    newest_cutoff: str | None = None
-    """Last day of data of the newest trained model, champion or not: the calendar counts from here."""
+    champion_cutoff: str | None = None
+    """Last day of data that the champion knows: the calendar counts from here, whatever was refused since."""
     data_since: str | None = None
     """First day of data; None: not known, and the calendar counts days alone."""
     predecessor_version: int | None = None
@@ -110,22 +110,24 @@ def _table(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
 
 
 def _calendar(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
-    newest = situation.newest_cutoff
-    age = _days_between(newest, situation.day)
+    known = situation.champion_cutoff
+    age = _days_between(known, situation.day)
     if (
-        newest is not None
-        and situation.challenger_version is None
-        and age >= due_after(situation.data_since, newest, monitoring)
+        known is None
+        or situation.challenger_version is not None
+        or age < due_after(situation.data_since, known, monitoring)
     ):
-        return Action.RETRAIN, f"the calendar: the newest model knows nothing of the last {age} days"
-    return Action.NOTHING, "no monitor speaks"
+        return Action.NOTHING, "no monitor speaks"
+    if last := _cooling(situation, monitoring):
+        return Action.NOTHING, f"no monitor speaks, and the calendar waits: a model was trained on {last}"
+    return Action.RETRAIN, f"the calendar: the champion knows nothing of the last {age} days"
 
 
-def due_after(data_since: str | None, newest_cutoff: str, monitoring: Monitoring) -> int:
-    """Days after its cut-off day at which the newest model is old, by the calendar: never within the cooldown."""
+def due_after(data_since: str | None, cutoff: str, monitoring: Monitoring) -> int:
+    """Days after its cut-off day at which a model is old, by the calendar: never within the cooldown."""
     if data_since is None:
         return monitoring.retrain_every_days
-    grown = math.ceil(monitoring.retrain_growth * (_days_between(data_since, newest_cutoff) + 1))
+    grown = math.ceil(monitoring.retrain_growth * (_days_between(data_since, cutoff) + 1))
     return max(monitoring.retrain_cooldown_days, min(monitoring.retrain_every_days, grown))
 
 
@@ -140,15 +142,20 @@ def _restrained(action: Action, reason: str, situation: Situation, monitoring: M
     blind = [name for name in DATA_CHECKS if name in today and today[name].verdict is Verdict.UNKNOWN]
     if blind and action is Action.RETRAIN:
         return Action.WATCH, f"{', '.join(blind)} gave no verdict, so nothing is trained; wanted: {action}, {reason}"
-    others = [d for d in situation.decisions if (d.day, d.action) != (situation.day, action)]
-    last = max((d.day for d in others if d.action in (Action.RETRAIN, Action.FALL_BACK)), default=None)
-    cooling = last is not None and _days_between(last, situation.day) < monitoring.retrain_cooldown_days
-    if action is Action.RETRAIN and cooling:
+    if action is Action.RETRAIN and (last := _cooling(situation, monitoring)):
         return Action.WATCH, f"retrained on {last}, in cooldown; wanted: {action}, {reason}"
+    others = [d for d in situation.decisions if (d.day, d.action) != (situation.day, action)]
     acted = [d for d in others if d.day == situation.day and d.acts and d.action is not Action.HOLD]
     if len(acted) >= monitoring.daily_ceiling:
         return Action.WATCH, f"{len(acted)} automatic actions today already; wanted: {action}, {reason}"
     return action, reason
+
+
+def _cooling(situation: Situation, monitoring: Monitoring) -> str | None:
+    """The day of the last training, if that is too short a time ago for another one."""
+    others = (d for d in situation.decisions if (d.day, d.action) != (situation.day, Action.RETRAIN))
+    last = max((d.day for d in others if d.action in (Action.RETRAIN, Action.FALL_BACK)), default=None)
+    return last if last and _days_between(last, situation.day) < monitoring.retrain_cooldown_days else None
 
 
 def speaks(monitor: str, situation: Situation, monitoring: Monitoring) -> bool:
@@ -162,9 +169,17 @@ def speaks(monitor: str, situation: Situation, monitoring: Monitoring) -> bool:
         return False
     if monitor in SEQUENTIAL:
         return True
+    needed, window = persistence(monitor, monitoring)
     days = sorted(day for day, verdict in judged.items() if verdict is not Verdict.UNKNOWN)
-    recent = days[-monitoring.alarm_window_days :]
-    return sum(judged[day] is Verdict.ALARM for day in recent) >= monitoring.alarms_needed
+    return sum(judged[day] is Verdict.ALARM for day in days[-window:]) >= needed
+
+
+def persistence(monitor: str, monitoring: Monitoring) -> tuple[int, int]:
+    """K and N of K-of-N."""
+    needed, window = monitoring.alarms_needed, monitoring.alarm_window_days
+    if monitor == "data_drift":
+        return monitoring.drift_alarms_needed or needed, monitoring.drift_window_days or window
+    return needed, window
 
 
 def _reasons(judgements: Sequence[Judgement]) -> str:

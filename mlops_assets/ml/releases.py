@@ -161,7 +161,8 @@ def _in_shadow(candidate: Candidate, release: Release, measured: Measured, champ
 def _in_canary(candidate: Candidate, release: Release, measured: Measured, champion: int | None) -> _Said:
     """Its answers are real, so it is refused at the end of any full day, and for its service at the end of any day.
 
-    Champion becomes who has the days of the whole way: an operator's override may skip the shadow, not its evidence.
+    Champion becomes who has the days of the whole way and is no worse over them: an operator's override may skip the
+    shadow, not its evidence.
     """
     paired, signals = measured.paired, measured.signals
     if signals is not None and signals.verdict is Verdict.ALARM:
@@ -188,6 +189,8 @@ def _in_canary(candidate: Candidate, release: Release, measured: Measured, champ
         return _undecided(
             candidate, release, paired, f"has {paired.full_days} of {whole} full days of shadow and canary"
         )
+    if wider is None and paired.difference.mean > 0:
+        return _undecided(candidate, release, paired, "has not beaten the champion in shadow and canary")
     if wider is None:
         return _up(Step.TO_CHAMPION, f"passed its canary: {passed}")
     shares = f"{candidate.share / 100:g} % of the traffic, {wider.basis_points / 100:g} % next"

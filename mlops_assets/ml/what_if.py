@@ -19,6 +19,7 @@ from mlops_assets.ml.policy import (
     decide,
     explain,
     latest,
+    persistence,
 )
 
 ACTING = (*DATA_CHECKS, *BREACHES, *DRIFTS)
@@ -74,8 +75,8 @@ def _changes(inputs: Inputs) -> Iterator[tuple[str, Situation]]:
             yield f"{name} had {told}", _with(situation, name, Verdict.OK, 1)
         if said is not Verdict.ALARM:
             yield f"{name} had raised an alarm", _with(situation, name, Verdict.ALARM, 1)
-        if name not in (*DATA_CHECKS, *SEQUENTIAL) and monitoring.alarms_needed > 1:
-            days = monitoring.alarms_needed
+        days, _ = persistence(name, monitoring)
+        if name not in (*DATA_CHECKS, *SEQUENTIAL) and days > 1:
             yield f"{name} had raised alarms on {days} days running", _with(situation, name, Verdict.ALARM, days)
     yield from _changes_of_models(situation, monitoring)
 

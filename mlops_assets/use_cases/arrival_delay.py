@@ -72,13 +72,16 @@ ARRIVAL_DELAY = UseCase(
     monitoring=Monitoring(
         alarms_needed=2,
         alarm_window_days=3,
+        # Drift is looked for in a week of traffic: a storm stays in sight for seven days, a changed population longer.
+        drift_alarms_needed=7,
+        drift_window_days=8,
         rollback_margin=0.005,
         rollback_min_rows=500,
         retrain_cooldown_days=14,
-        # A calendar of a quarter more data reaches, alone, the loss of one of every four weeks within 0.001, with 6
-        # trainings for 9 (make bench-monitoring_trigger). A year later that would be a model every four months.
+        # A calendar of a fifth more data reaches, alone, the loss of one of every four weeks with 7 trainings for 9
+        # (make bench-monitoring_trigger). A year later that would be a model every ten weeks.
         retrain_every_days=91,
-        retrain_growth=0.25,
+        retrain_growth=0.2,
         daily_ceiling=2,
         # A decision is taken two hours ahead: half a second is no harm, and seven times what the slowest hundredth took
         # at twice the server's capacity. One answer in fifty by the constant rate costs less than a storm. Busy

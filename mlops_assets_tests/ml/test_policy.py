@@ -1,5 +1,6 @@
 """The decision table, row by row, and that worse news never leads to a milder decision."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -7,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.contracts import Action, Decision, Judgement, Verdict
-from mlops_assets.ml.policy import BREACHES, DATA_CHECKS, DRIFTS, ROLLBACK_DAYS, Situation, decide, due_after, explain
+from mlops_assets.ml.policy import (
+    BREACHES,
+    DATA_CHECKS,
+    DRIFTS,
+    ROLLBACK_DAYS,
+    Situation,
+    decide,
+    due_after,
+    explain,
+    persistence,
+)
 from mlops_assets_tests.ml.made_rows import MONITORING, day_of, judged
 
 TODAY = 20
@@ -22,7 +33,7 @@ def situation(*judgements: Judgement, **more: object) -> Situation:
     facts: dict[str, object] = {
         "champion_version": 1,
         "champion_since": day_of(TODAY - 7),
-        "newest_cutoff": day_of(TODAY - 8),
+        "champion_cutoff": day_of(TODAY - 8),
         "predecessor_version": 7,
     }
     return Situation(day=day_of(TODAY), judgements=judgements, **{**facts, **more})  # type: ignore[arg-type]
@@ -63,8 +74,10 @@ def test_trouble_after_a_clean_period_is_not_rolled_back() -> None:
 
 @pytest.mark.parametrize("monitor", DRIFTS)
 def test_a_persistent_alarm_asks_for_a_challenger_once(monitor: str) -> None:
+    needed, _ = persistence(monitor, MONITORING)
     assert action(judged(monitor, day_of(TODAY))) is Action.NOTHING
-    assert action(*persistent(monitor, 2)) is Action.RETRAIN
+    assert action(*persistent(monitor, needed - 1)) is Action.NOTHING
+    assert action(*persistent(monitor, needed)) is Action.RETRAIN
     assert action(*persistent(monitor), challenger_version=9) is Action.WATCH
     assert action(*persistent(monitor), decisions=(acted(Action.RETRAIN, 3),)) is Action.WATCH
     assert action(*persistent(monitor), decisions=(acted(Action.RETRAIN, 14),)) is Action.RETRAIN
@@ -77,16 +90,25 @@ def test_deciding_the_same_day_again_gives_the_same_decision() -> None:
 
 
 def test_alarms_about_an_earlier_champion_do_not_count() -> None:
-    earlier = [judged("data_drift", day_of(TODAY - back), version=7) for back in (1, 2)]
-    assert action(*earlier, judged("data_drift", day_of(TODAY))) is Action.NOTHING
+    earlier = [judged("performance", day_of(TODAY - back), version=7) for back in (1, 2)]
+    assert action(*earlier, judged("performance", day_of(TODAY))) is Action.NOTHING
+
+
+def test_drift_of_inputs_must_last_longer_and_in_an_older_use_case_as_long_as_the_others() -> None:
+    assert persistence("data_drift", MONITORING) == (3, 4)
+    assert persistence("performance", MONITORING) == (2, 3)
+    older = replace(MONITORING, drift_alarms_needed=None, drift_window_days=None)
+    assert persistence("data_drift", older) == (2, 3)
+    assert decide(situation(*persistent("data_drift", 2)), older).action is Action.RETRAIN
 
 
 def test_days_without_a_verdict_are_not_counted_among_the_judged_days() -> None:
-    unknown = [judged("data_drift", day_of(TODAY - back), Verdict.UNKNOWN) for back in (1, 2)]
+    unknown = [judged("performance", day_of(TODAY - back), Verdict.UNKNOWN) for back in (1, 2)]
     assert (
-        action(judged("data_drift", day_of(TODAY)), *unknown, judged("data_drift", day_of(TODAY - 3))) is Action.RETRAIN
+        action(judged("performance", day_of(TODAY)), *unknown, judged("performance", day_of(TODAY - 3)))
+        is Action.RETRAIN
     )
-    assert action(judged("data_drift", day_of(TODAY), Verdict.UNKNOWN), *unknown) is Action.NOTHING
+    assert action(judged("performance", day_of(TODAY), Verdict.UNKNOWN), *unknown) is Action.NOTHING
 
 
 def test_a_day_that_was_judged_again_counts_by_its_last_verdict() -> None:
@@ -108,9 +130,18 @@ def test_the_ceiling_stops_the_third_action_of_a_day() -> None:
 
 
 def test_the_calendar_retrains_when_nothing_speaks() -> None:
-    assert action(newest_cutoff=day_of(TODAY - 28)) is Action.RETRAIN
-    assert action(newest_cutoff=day_of(TODAY - 27)) is Action.NOTHING
-    assert action(newest_cutoff=day_of(TODAY - 28), challenger_version=9) is Action.NOTHING
+    assert action(champion_cutoff=day_of(TODAY - 28)) is Action.RETRAIN
+    assert action(champion_cutoff=day_of(TODAY - 27)) is Action.NOTHING
+    assert action(champion_cutoff=day_of(TODAY - 28), challenger_version=9) is Action.NOTHING
+
+
+def test_a_refused_challenger_is_followed_by_another_one_after_the_cooldown() -> None:
+    old = day_of(TODAY - 28)
+    waits = decide(situation(champion_cutoff=old, decisions=(acted(Action.RETRAIN, 13),)), MONITORING)
+    assert (waits.action, waits.acts) == (Action.NOTHING, False)
+    assert f"a model was trained on {day_of(TODAY - 13)}" in waits.reason
+    assert action(champion_cutoff=old, decisions=(acted(Action.RETRAIN, 14),)) is Action.RETRAIN
+    assert action(champion_cutoff=old, decisions=(acted(Action.RETRAIN, 0),)) is Action.RETRAIN, "decided again"
 
 
 @pytest.mark.parametrize(("known_days", "due"), [(20, 14), (56, 14), (80, 20), (112, 28), (300, 28)])
@@ -118,8 +149,8 @@ def test_the_calendar_waits_for_a_share_of_the_data_within_its_bounds(known_days
     newest = day_of(TODAY - due)
     since = day_of(TODAY - due - known_days + 1)
     assert due_after(since, newest, MONITORING) == due
-    assert action(newest_cutoff=newest, data_since=since) is Action.RETRAIN
-    early = {"newest_cutoff": day_of(TODAY - due + 1), "data_since": day_of(TODAY - due - known_days + 2)}
+    assert action(champion_cutoff=newest, data_since=since) is Action.RETRAIN
+    early = {"champion_cutoff": day_of(TODAY - due + 1), "data_since": day_of(TODAY - due - known_days + 2)}
     assert action(**early) is Action.NOTHING
 
 

@@ -17,7 +17,7 @@ CALM = Situation(
     judgements=tuple(judged(name, day_of(TODAY), Verdict.OK) for name in (*DATA_CHECKS, *BREACHES, *DRIFTS)),
     champion_version=1,
     champion_since=day_of(TODAY - 7),
-    newest_cutoff=day_of(TODAY - 8),
+    champion_cutoff=day_of(TODAY - 8),
     predecessor_version=7,
 )
 

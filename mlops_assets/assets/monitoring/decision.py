@@ -96,13 +96,13 @@ def _situation(use_case: UseCase, releases: Releases, history: list[Transition],
     arms, then = holders(history), as_of(history, day)
     champion, before = holders(then).get(Arm.CHAMPION), previous_champion(then)
     challenger = arms.get(Arm.CANARY) or arms.get(Arm.SHADOW)
-    cutoffs = [version.cutoff_day for version in releases.registry.versions(use_case.name)]
+    cutoffs = {version.version: version.cutoff_day for version in releases.registry.versions(use_case.name)}
     return Situation(
         day=day,
         judgements=(),
         champion_version=champion.version if champion else None,
         champion_since=champion.day if champion else None,
-        newest_cutoff=max(cutoffs, default=None),
+        champion_cutoff=cutoffs.get(champion.version) if champion else None,
         data_since=use_case.domain.first_day,
         predecessor_version=before.version if before else None,
         challenger_version=challenger.version if challenger else None,
