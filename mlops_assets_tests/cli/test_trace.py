@@ -13,11 +13,17 @@ from mlops_assets.cli.main import main
 from mlops_assets_tests.ml.test_tenures import CHANGE
 
 
+def own(state: Path) -> dict[str, str]:
+    """A state of the test's own, and no servers: not those of whoever happens to run some."""
+    nobody = "http://127.0.0.1:1"
+    return {"MLOPS_STATE": str(state), "MLOPS_REGISTRY_URI": nobody, "MLOPS_ENDPOINT_URL": nobody}
+
+
 @pytest.fixture
 def ask(tmp_path: Path):
     """``ask("history", ...)`` -> (exit code, text), on a state with a history."""
     Promotions(DeltaTables(tmp_path / "tables")).record(CHANGE)
-    runner = CliRunner(env={"MLOPS_STATE": str(tmp_path)})
+    runner = CliRunner(env=own(tmp_path))
 
     def run(*arguments: str) -> tuple[int, str]:
         done = runner.invoke(main, list(arguments))
@@ -49,7 +55,7 @@ def test_the_evidence_of_a_rollback_is_told_in_words_and_whole(tmp_path: Path) -
     evidence = {"judgements": said, "shares": {"champion": 0.5}, "note": "x" * 70}
     lines = [*CHANGE[:5], replace(CHANGE[5], evidence=evidence), CHANGE[6]]
     Promotions(DeltaTables(tmp_path / "tables")).record(lines)
-    text = CliRunner(env={"MLOPS_STATE": str(tmp_path)}).invoke(main, ["history", "--champions"]).output
+    text = CliRunner(env=own(tmp_path)).invoke(main, ["history", "--champions"]).output
     told = f"judgements=drift alarm; performance alarm  note={'x' * 70}  shares=champion 0.5000"
     assert told in text
 
