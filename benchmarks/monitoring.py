@@ -11,7 +11,15 @@ from typing import Any
 
 from benchmarks.gates_models import Workshop
 from benchmarks.model_data import LAST, USE_CASE, Graph, asked_state, landed_year
-from benchmarks.monitoring_detection import clean_rows, detect, episode_table, fault_rows, fault_table, replay
+from benchmarks.monitoring_detection import (
+    clean_rows,
+    detect,
+    episode_table,
+    fault_rows,
+    fault_table,
+    incident_table,
+    replay,
+)
 from benchmarks.monitoring_verdicts import Watch
 from benchmarks.monitoring_year import Year
 from benchmarks.report import Row, write
@@ -37,6 +45,12 @@ ship. A layer *speaks* when the table would act on it (K-of-N included). An epis
 true incident when one began at most three days before.
 
 {episodes}
+
+What truly happened in these months (storms, two outages of the weather feed, and a September in which half as many
+flights were late as around it), and which monitors were in alarm from its first day to three days after its last one,
+whether the table heard them or not. `data_drift` is heard when it lasts as long as the week that it looks at:
+
+{incidents}
 
 ## Twelve faults at three severities
 
@@ -65,7 +79,9 @@ def measured(graph: Graph) -> tuple[list[Row], str, Mapping[str, Any]]:
     year, watch = Year(graph, scorer), Watch(reference, drift_engine("scipy"), FIXED)
     lived, concluded = replay(year, watch)
     cases = detect(year, watch, lived, concluded)
-    text = TEXT.format(fixed=FIXED, episodes=episode_table(concluded), faults=fault_table(cases))
+    text = TEXT.format(
+        fixed=FIXED, episodes=episode_table(concluded), incidents=incident_table(concluded), faults=fault_table(cases)
+    )
     return [*clean_rows(concluded), *fault_rows(cases)], text, {"cases": cases}
 
 

@@ -56,15 +56,16 @@ class Service:
         return self.unanswered / max(self.planned, 1)
 
 
-def service_of(rows: pd.DataFrame, planned: pd.DataFrame, entity_id: str) -> Service:
+def service_of(rows: pd.DataFrame, planned: pd.DataFrame, entity_id: str, answered: pd.Series | None = None) -> Service:
     """One day in numbers.
 
-    ``rows`` are its answers (``arm``, ``latency_ms``, the entity id), ``planned`` its decisions (the entity id, and
-    ``hour``, any label of the hour in which they were to be taken).
+    ``rows`` are the answers that count (``arm``, ``latency_ms``, the entity id), ``planned`` the day's decisions (the
+    entity id, and ``hour``, any label of the hour in which they were to be taken). ``answered``: the entity ids that
+    anybody answered, a canary too; those of ``rows`` when not given.
     """
     fallen = (rows["arm"] == FALLBACK).to_numpy(bool)
     latencies = rows.loc[~fallen, "latency_ms"].to_numpy(np.float64)
-    recorded = planned[entity_id].isin(rows[entity_id])
+    recorded = planned[entity_id].isin(rows[entity_id] if answered is None else answered)
     alive = recorded.groupby(planned["hour"]).transform("any") if len(planned) else recorded
     return Service(
         answers=int((~fallen).sum()),

@@ -124,6 +124,17 @@ def test_a_slow_champion_is_seen_against_the_days_before_it(lived):
     assert "before this champion at most 10 ms" in shown(result)["server_health"]["reason"]
 
 
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_what_a_canary_answered_is_answered(lived, share):
+    rows = lived.memory.tables.read(TRAFFIC, LIVE[1], LIVE[1])
+    canary = np.arange(len(rows)) < share * len(rows)
+    rows = rows.assign(arm=np.where(canary, "canary", rows["arm"]), version=np.where(canary, 9.0, rows["version"]))
+    lived.memory.tables.replace(TRAFFIC, rows, [LIVE[1]], {})
+    told = health(lived, LIVE[1])
+    assert told["unanswered_share"] < 0.01
+    assert told["rows"] == len(rows) - canary.sum()
+
+
 def test_a_server_that_fell_back_is_seen(lived):
     lived_on(lived, fallbacks=100)
     told = health(lived, NEXT)

@@ -29,12 +29,18 @@ def services(artifacts: Artifacts, tables: Tables, use_case: UseCase, seen: Evid
     if champion is None:
         raise ValueError("there is no champion")
     rows, planned = seen.traffic[seen.traffic["day"] == day], _planned(tables, use_case, day, day)
-    put_service(artifacts, use_case, day, service_of(of_arms(rows), planned, use_case.entity_id))
+    put_service(artifacts, use_case, day, _service(rows, planned, use_case))
     own, young = of_arms(rows, champion.version), champion.day >= day
     if young:
         own, planned = own[own["arm"] == Arm.CHAMPION], planned.iloc[:0]
     first, last = shift(champion.day, -use_case.monitoring.server.usual_days), shift(champion.day, -1)
-    return service_of(own, planned, use_case.entity_id), _before(artifacts, tables, use_case, first, last)
+    today = service_of(own, planned, use_case.entity_id, rows[use_case.entity_id])
+    return today, _before(artifacts, tables, use_case, first, last)
+
+
+def _service(rows: pd.DataFrame, planned: pd.DataFrame, use_case: UseCase) -> Service:
+    """By any champion; what a canary answered is answered."""
+    return service_of(of_arms(rows), planned, use_case.entity_id, rows[use_case.entity_id])
 
 
 def _before(artifacts: Artifacts, tables: Tables, use_case: UseCase, first: str, last: str) -> list[Service]:
@@ -53,8 +59,7 @@ def _counted(artifacts: Artifacts, tables: Tables, use_case: UseCase, days: list
         return {}
     planned, found = _planned(tables, use_case, days[0], days[-1]), {}
     for day in sorted({*rows["day"]} & {*days}):
-        mine, asked = of_arms(rows[rows["day"] == day]), planned[planned["day"] == day]
-        found[day] = service_of(mine, asked, use_case.entity_id)
+        found[day] = _service(rows[rows["day"] == day], planned[planned["day"] == day], use_case)
         put_service(artifacts, use_case, day, found[day])
     return found
 
