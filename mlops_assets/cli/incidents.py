@@ -42,7 +42,7 @@ def incidents(context: click.Context, model: str, as_json: bool) -> None:
 @MODEL
 @JSON
 def show(name: str, model: str, as_json: bool) -> None:
-    """The report of one INCIDENT (2013-04-24-retrain): timeline, evidence, versions, where to look."""
+    """The report of one INCIDENT (2013-04-25-retrain): timeline, evidence, versions, where to look."""
     from mlops_assets.assets.incidents import closed_days, incident_of, report_of
 
     artifacts, facts = deployment().artifacts, use_case(model)

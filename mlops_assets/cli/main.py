@@ -3,6 +3,8 @@
 Here: the list of commands. Belongs here: nothing else.
 """
 
+import warnings
+
 import click
 
 from mlops_assets.cli.alerts import alerts
@@ -28,6 +30,8 @@ from mlops_assets.cli.why import why
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Machine learning in production as one asset graph: look, operate, run."""
+    # Importing the asset graph tells of a hundred beta features: news for who writes it, noise in an answer or a mail.
+    warnings.simplefilter("ignore")
 
 
 LOOK = (status, watch, alerts, incidents, history, why, lineage, impact, verify, reproduce, card)

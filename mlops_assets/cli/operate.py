@@ -82,9 +82,9 @@ def _enter(model: str, version: int, arm: Arm, by: str, reason: str, day: str | 
     here = deployment(moves=True)
     cause = cause_of(f"override/{version}/{arm}", here, model, by, reason, day)
     share = find_use_case(model).release.first_share if arm is Arm.CANARY else 0
+    digest = here.registry.version(model, version).digest
     if unarmed := _unarmed(here, model, version, cause.day):
         _refuse_or_tell(arm, unarmed)
-    digest = here.registry.version(model, version).digest
     line = here.releases.enter(model, version, digest, arm, cause=cause, kind="override", basis_points=share)
     if not line.event_id.startswith(cause.id):
         raise click.ClickException(f"version {version} is {arm} already, since {line.day}: {line.by}: {line.reason}")

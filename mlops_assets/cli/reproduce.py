@@ -5,7 +5,6 @@ report (``ml.reproduction``).
 """
 
 import sys
-import warnings
 
 import click
 
@@ -31,7 +30,6 @@ def reproduce(version: int, model: str, from_tables: bool, threads: int, as_json
     from mlops_assets.adapters.reproduction import reproduce as train_again
     from mlops_assets.ml.reproduction import reproduction_text
 
-    warnings.simplefilter("ignore")
     here = deployment()
     rows = (from_deployed_tables if from_tables else from_remote)(here.settings)
     told = train_again(here.registry, here.feature_store, rows, model, version, threads)

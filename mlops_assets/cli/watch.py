@@ -22,7 +22,11 @@ AGAIN_S = 2.0
 
 @click.command()
 @click.option(
-    "--patience", default=15, show_default=True, help="Seconds to look again before something counts as silent."
+    "--patience",
+    default=15,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Seconds to look again before something counts as silent.",
 )
 def watch(patience: int) -> None:
     """Whether all that should speak does: daemon, sensors, partitions, servers. For cron or a timer of systemd.

@@ -18,7 +18,7 @@ from mlops_assets.use_cases import use_case
 @MODEL
 @JSON
 def why(day: dt.datetime, model: str, as_json: bool) -> None:
-    """What was decided about a DAY (2013-04-24), why, and what alone would have changed it.
+    """What was decided about a DAY (2013-04-25), why, and what alone would have changed it.
 
     The decision is made again from everything that it was made of.
     """

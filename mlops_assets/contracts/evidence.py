@@ -154,6 +154,8 @@ class Decision:
     """The champion it is about."""
     target_version: int | None = None
     """Where a rollback goes to."""
+    stands_on: tuple[str, ...] | None = None
+    """The monitors whose alarms led to it; none for the calendar. None: a decision from before this was kept."""
 
     @property
     def acts(self) -> bool:

@@ -78,7 +78,7 @@ class Incident:
     """One cause of trouble, from the first decision that acted on it to its end."""
 
     id: str
-    """Day and action of that decision: ``2013-04-24-retrain``."""
+    """Day and action of that decision: ``2013-04-25-retrain``."""
     use_case: str
     action: Action
     opened_day: str

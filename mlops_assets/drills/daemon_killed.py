@@ -18,7 +18,7 @@ from mlops_assets.automation.signs import heartbeat
 from mlops_assets.drills.drill import Drill, Phase, Source, Wanted
 from mlops_assets.drills.promises import ANOTHER_CHAMPION, TURNED_AWAY
 from mlops_assets.drills.refusals import DrillFailed
-from mlops_assets.drills.scene import Scene
+from mlops_assets.drills.scene import Scene, just_before
 from mlops_assets.drills.system import System
 from mlops_assets.ml.silence import DAEMON_S
 
@@ -38,9 +38,9 @@ def play(scene: Scene) -> None:
     up = _up(scene)
     try:
         cursors = _cursors(system)
-        pid = _daemon_of(up).pid
+        pid, at = _daemon_of(up).pid, just_before()
         os.kill(pid, signal.SIGKILL)
-        scene.inject(f"Dagster's daemon (process {pid}) is killed with SIGKILL")
+        scene.inject(f"Dagster's daemon (process {pid}) is killed with SIGKILL", at)
         scene.until("`mlops watch` finds it", lambda: _found(scene), DAEMON_S + START_SECONDS)
         scene.practise("alerts")
         processes.end(up, MARKS)

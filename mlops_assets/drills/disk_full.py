@@ -7,7 +7,6 @@ as a disk without room, and a drill needs no disk of its own for it.
 """
 
 import math
-import time
 from collections.abc import Iterator
 
 from mlops_assets.adapters.endpoint import EndpointDown, EndpointRefused
@@ -18,7 +17,7 @@ from mlops_assets.assets.monitoring.retention import ARCHIVE
 from mlops_assets.automation.jobs import UPKEEP
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
 from mlops_assets.drills.refusals import DrillFailed
-from mlops_assets.drills.scene import Scene
+from mlops_assets.drills.scene import Scene, just_before
 from mlops_assets.drills.system import System
 
 ROWS, MOST_REQUESTS = 200, 200
@@ -63,7 +62,7 @@ def _fill(scene: Scene) -> None:
         try:
             endpoint.predict(name, rows)
         except (EndpointRefused, EndpointDown) as error:
-            scene.inject(f"the log is full after {k * ROWS} more answers: {error}", at=time.time() - 0.001)
+            scene.inject(f"the log is full after {k * ROWS} more answers: {error}", at=just_before())
             return
         scene.watch.acknowledged.extend(row["request_id"] for row in rows)
     raise DrillFailed(f"the log took {MOST_REQUESTS * ROWS} more answers and is not full")

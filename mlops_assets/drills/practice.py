@@ -56,7 +56,7 @@ def practise(drill: Drill, settings: Settings, on: str) -> Practised:
     copy_state(original, folder / "state")
     sandbox = sandbox_in(folder, original)
     sandbox = replace(sandbox, settings=replace(sandbox.settings, **drill.settings))
-    told = "the base" if on == BASE else f"the system in {settings.state}"
+    told = "the small system that `--on base` makes" if on == BASE else f"the system in {settings.state}"
     command = sandbox.command("mlops_assets.drills", drill.name, str(folder.absolute()), "--of", told)
     try:
         code = subprocess.run(command, cwd=ROOT, timeout=SECONDS, check=False).returncode

@@ -5,15 +5,16 @@ Here: the incident and what must be seen of it. Belongs here: nothing else.
 
 from mlops_assets.drills.drill import Drill, Phase, Source, Wanted
 from mlops_assets.drills.promises import ANOTHER_CHAMPION, TURNED_AWAY
-from mlops_assets.drills.scene import Scene
+from mlops_assets.drills.scene import Scene, just_before
 
 
 def play(scene: Scene) -> None:
     """Kill it, live a day without it; then a person starts it and runs the day again."""
     system = scene.system
     scene.known["good"] = system.champion().digest
+    at = just_before()
     pid = scene.kill("registry")
-    scene.inject(f"the registry (process {pid}) is killed")
+    scene.inject(f"the registry (process {pid}) is killed", at)
     scene.until("the server notices", lambda: not scene.seen(Source.SERVER, problems=""))
     day = system.live()
     scene.practise("status", codes=(1,))

@@ -23,6 +23,11 @@ NOTICE_SECONDS, LOOK_EVERY_S = 240.0, 5.0
 """What is wrong for a minute is told."""
 
 
+def just_before() -> float:
+    """Now (epoch seconds), not later than a log writes that cuts its milliseconds off."""
+    return time.time() - 0.001
+
+
 @dataclass
 class Scene:
     """One drill while it is played."""
@@ -37,7 +42,7 @@ class Scene:
     injected: Moment | None = None
 
     def inject(self, what: str, at: float | None = None) -> None:
-        """From this instant on the incident is there."""
+        """From this instant on the incident is there; ``at`` (epoch seconds) when it was there before this line."""
         self.injected = Moment(
             at=at or time.time(), source=Source.ASSETS, what=what, day=self.system.landed, reference="the drill"
         )

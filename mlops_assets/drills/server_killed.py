@@ -11,7 +11,7 @@ from mlops_assets.assets.address import MONITORING, table
 from mlops_assets.drills.drill import Drill, Forbidden, Phase, Source, Wanted
 from mlops_assets.drills.promises import ANOTHER_CHAMPION
 from mlops_assets.drills.refusals import DrillFailed
-from mlops_assets.drills.scene import NOTICING, Scene
+from mlops_assets.drills.scene import NOTICING, Scene, just_before
 
 QUIET_S = 2.0
 """Of answers before the kill and after the recovery."""
@@ -23,8 +23,9 @@ def play_worker(scene: Scene) -> None:
     _answers_for_a_while(scene)
     scene.known["answering"] = scene.answering()
     pid, before = _worker(scene), len(scene.watch.acknowledged)
+    at = just_before()
     os.kill(pid, signal.SIGKILL)
-    scene.inject(f"the server's worker (process {pid}) is killed with SIGKILL")
+    scene.inject(f"the server's worker (process {pid}) is killed with SIGKILL", at)
     scene.until("an answer", lambda: len(scene.watch.acknowledged) > before + 1)
     _answers_for_a_while(scene)
     nothing_is_lost(scene)
@@ -35,7 +36,8 @@ def play_server(scene: Scene) -> None:
     system = scene.system
     scene.known["good"] = system.champion().digest
     _answers_for_a_while(scene)
-    scene.inject(f"the model server (process {scene.kill('endpoint')}) is killed with SIGKILL")
+    at = just_before()
+    scene.inject(f"the model server (process {scene.kill('endpoint')}) is killed with SIGKILL", at)
     scene.until("its port is silent", lambda: scene.seen(Source.ANSWERS, answered="no"))
     scene.until_told("silence/server")
     scene.practise("watch", "--patience", "1", codes=(1,))

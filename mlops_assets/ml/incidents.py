@@ -50,6 +50,8 @@ class Closing:
 
 def cause_of(decision: Decision) -> tuple[str, ...]:
     """The monitors whose alarms an action stands on; none when no monitor spoke."""
+    if decision.stands_on is not None:
+        return tuple(sorted(decision.stands_on))
     wanted = DATA_CHECKS if decision.action is Action.HOLD else (*BREACHES, *DRIFTS)
     return tuple(sorted(j.monitor for j in decision.evidence if j.verdict is Verdict.ALARM and j.monitor in wanted))
 

@@ -60,8 +60,8 @@ class Situation:
 def decide(situation: Situation, monitoring: Monitoring) -> Decision:
     """The decision of one day."""
     today = tuple(latest(situation.judgements, situation.day).values())
-    action, reason = _table(situation, monitoring)
-    action, reason = _restrained(action, reason, situation, monitoring)
+    wanted, why, on = _table(situation, monitoring)
+    action, reason = _restrained(wanted, why, situation, monitoring)
     return Decision(
         day=situation.day,
         action=action,
@@ -69,6 +69,7 @@ def decide(situation: Situation, monitoring: Monitoring) -> Decision:
         evidence=today,
         version=situation.champion_version,
         target_version=situation.predecessor_version if action is Action.ROLL_BACK else None,
+        stands_on=tuple(judgement.monitor for judgement in on),
     )
 
 
@@ -86,27 +87,29 @@ def explain(decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def _table(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
+def _table(situation: Situation, monitoring: Monitoring) -> tuple[Action, str, Sequence[Judgement]]:
+    """The action, its reason, and the alarms that it stands on."""
     today = latest(situation.judgements, situation.day)
     broken = [today[name] for name in DATA_CHECKS if name in today and today[name].verdict is Verdict.ALARM]
     if broken:
-        return Action.HOLD, "the measurements cannot be trusted: " + _reasons(broken)
+        return Action.HOLD, "the measurements cannot be trusted: " + _reasons(broken), broken
     if situation.champion_version is None:
-        return Action.NOTHING, "there is no champion"
+        return Action.NOTHING, "there is no champion", ()
     breached = [today[name] for name in BREACHES if speaks(name, situation, monitoring)]
     if breached and _days_between(situation.champion_since, situation.day) > ROLLBACK_DAYS:
-        return Action.WATCH, f"trouble only after {ROLLBACK_DAYS} clean days: " + _reasons(breached)
+        return Action.WATCH, f"trouble only after {ROLLBACK_DAYS} clean days: " + _reasons(breached), breached
     if breached and situation.predecessor_version is not None:
-        return Action.ROLL_BACK, "worse since its promotion: " + _reasons(breached)
+        return Action.ROLL_BACK, "worse than before its promotion: " + _reasons(breached), breached
     if breached:
-        return Action.FALL_BACK, "worse since its promotion and there is no earlier champion: " + _reasons(breached)
+        alone = "worse than before its promotion and there is no earlier champion: "
+        return Action.FALL_BACK, alone + _reasons(breached), breached
     drifted = [today[name] for name in DRIFTS if speaks(name, situation, monitoring)]
     if drifted and situation.challenger_version is not None:
         version = situation.challenger_version
-        return Action.WATCH, f"challenger version {version} is being judged already; " + _reasons(drifted)
+        return Action.WATCH, f"challenger version {version} is being judged already; " + _reasons(drifted), drifted
     if drifted:
-        return Action.RETRAIN, "it persists: " + _reasons(drifted)
-    return _calendar(situation, monitoring)
+        return Action.RETRAIN, "it persists: " + _reasons(drifted), drifted
+    return *_calendar(situation, monitoring), ()
 
 
 def _calendar(situation: Situation, monitoring: Monitoring) -> tuple[Action, str]:
@@ -117,10 +120,20 @@ def _calendar(situation: Situation, monitoring: Monitoring) -> tuple[Action, str
         or situation.challenger_version is not None
         or age < due_after(situation.data_since, known, monitoring)
     ):
-        return Action.NOTHING, "no monitor speaks"
+        return Action.NOTHING, _calm(situation, monitoring)
     if last := _cooling(situation, monitoring):
-        return Action.NOTHING, f"no monitor speaks, and the calendar waits: a model was trained on {last}"
+        waits = f"the calendar waits: a model was trained on {last}"
+        return Action.NOTHING, f"{_calm(situation, monitoring)}; {waits}"
     return Action.RETRAIN, f"the calendar: the champion knows nothing of the last {age} days"
+
+
+def _calm(situation: Situation, monitoring: Monitoring) -> str:
+    """Why no monitor is acted on: none is in alarm, or none for long enough."""
+    counts = {name: _alarms(name, situation, monitoring) for name in (*BREACHES, *DRIFTS)}
+    waiting = [
+        f"{name} {days} of {persistence(name, monitoring)[0]} days" for name, days in counts.items() if days is not None
+    ]
+    return f"no alarm has lasted long enough yet: {', '.join(waiting)}" if waiting else "no monitor raises an alarm"
 
 
 def due_after(data_since: str | None, cutoff: str, monitoring: Monitoring) -> int:
@@ -160,18 +173,21 @@ def _cooling(situation: Situation, monitoring: Monitoring) -> str | None:
 
 def speaks(monitor: str, situation: Situation, monitoring: Monitoring) -> bool:
     """In alarm today, and on K of the last N judged days of this champion unless it accumulates its own evidence."""
+    days = _alarms(monitor, situation, monitoring)
+    return days is not None and (monitor in SEQUENTIAL or days >= persistence(monitor, monitoring)[0])
+
+
+def _alarms(monitor: str, situation: Situation, monitoring: Monitoring) -> int | None:
+    """Days in alarm among the last N judged ones of this champion; None when the monitor is quiet today."""
     judged = {
         j.day: j.verdict
         for j in situation.judgements
         if j.monitor == monitor and j.day <= situation.day and j.champion_version == situation.champion_version
     }
     if judged.get(situation.day) is not Verdict.ALARM:
-        return False
-    if monitor in SEQUENTIAL:
-        return True
-    needed, window = persistence(monitor, monitoring)
+        return None
     days = sorted(day for day, verdict in judged.items() if verdict is not Verdict.UNKNOWN)
-    return sum(judged[day] is Verdict.ALARM for day in days[-window:]) >= needed
+    return sum(judged[day] is Verdict.ALARM for day in days[-persistence(monitor, monitoring)[1] :])
 
 
 def persistence(monitor: str, monitoring: Monitoring) -> tuple[int, int]:

@@ -120,7 +120,10 @@ def _daemon(signs: Signs) -> list[Silence]:
     if not signs.from_outside or (signs.beat_at is not None and signs.now - signs.beat_at <= DAEMON_S):
         return []
     if signs.beat_at is None:
-        text = "it has left no heartbeat: it never ran on this state, or DAGSTER_HOME and MLOPS_STATE name other places"
+        text = (
+            "it has left no heartbeat: it never ran on this state (`mlops up` starts it), or DAGSTER_HOME and "
+            "MLOPS_STATE name other places"
+        )
     else:
         text = f"its last heartbeat is {_span(signs.now - signs.beat_at)} old: no sensor ticks, no decision is acted on"
     return [Silence(key=f"{ROOT}/daemon", title="Dagster's daemon is silent", text=text)]

@@ -102,6 +102,17 @@ def test_drift_of_inputs_must_last_longer_and_in_an_older_use_case_as_long_as_th
     assert decide(situation(*persistent("data_drift", 2)), older).action is Action.RETRAIN
 
 
+def test_a_decision_names_the_alarms_that_it_stands_on_and_those_that_wait() -> None:
+    made = decide(situation(*persistent("performance", 2), judged("data_drift", day_of(TODAY))), MONITORING)
+    assert (made.action, made.stands_on) == (Action.RETRAIN, ("performance",))
+    calm = decide(situation(judged("data_drift", day_of(TODAY))), MONITORING)
+    assert (calm.action, calm.stands_on) == (Action.NOTHING, ())
+    assert calm.reason == "no alarm has lasted long enough yet: data_drift 1 of 3 days"
+    assert decide(situation(), MONITORING).reason == "no monitor raises an alarm"
+    calendar = decide(situation(judged("data_drift", day_of(TODAY)), champion_cutoff=day_of(TODAY - 28)), MONITORING)
+    assert (calendar.action, calendar.stands_on) == (Action.RETRAIN, ())
+
+
 def test_days_without_a_verdict_are_not_counted_among_the_judged_days() -> None:
     unknown = [judged("performance", day_of(TODAY - back), Verdict.UNKNOWN) for back in (1, 2)]
     assert (

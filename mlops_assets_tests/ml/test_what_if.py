@@ -67,7 +67,7 @@ def test_a_verdict_that_is_missing_is_told():
 
 def test_it_is_told_in_plain_words():
     text = why(asked(judged("predecessor_regret", day_of(TODAY))))
-    assert text.startswith(f"{day_of(TODAY)}: roll_back (to version 7) about champion version 1, because worse since")
+    assert text.startswith(f"{day_of(TODAY)}: roll_back (to version 7) about champion version 1, because worse than")
     assert "\nIt would have been\n- hold, if data_contract had raised an alarm\n" in text
     assert "\n- nothing, if predecessor_regret had been quiet\n" in text
     nobody = Inputs(situation=Situation(day=day_of(TODAY), judgements=()), monitoring=MONITORING)
