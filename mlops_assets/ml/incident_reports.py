@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_assets.contracts import Action, Incident, IncidentDay, Judgement, Moment, Phase, Transition
-from mlops_assets.ml.incidents import first_whole_day, recovered_on, replacement
+from mlops_assets.ml.incidents import challenger, first_whole_day, recovered_on, replacement
 
 ORDER = tuple(Phase)
 STILL = (Action.NOTHING, Action.WATCH)
@@ -32,7 +32,7 @@ class Durations:
 def durations(incident: Incident) -> Durations:
     """The times of an incident."""
     recovered = recovered_on(incident)
-    first = min((move.at for move in incident.moves), default=None)
+    first = min((move.at for move in _moves_of(incident)), default=None)
     return Durations(
         days_to_detect=_days(incident.detected_day, incident.opened_day),
         seconds_to_act=None if first is None else max(_seconds(incident.opened_at, first), 0.0),
@@ -51,7 +51,7 @@ def _moments(incident: Incident) -> Iterator[Moment]:
         told = f"first alarm of {' and '.join(incident.monitors)}"
         yield Moment(phase=Phase.DETECTED, day=incident.detected_day, text=told)
     yield from _decisions(incident)
-    yield from (Moment(phase=Phase.ACTED, day=move.day, text=_move(move), at=move.at) for move in incident.moves)
+    yield from (Moment(phase=Phase.ACTED, day=move.day, text=_move(move), at=move.at) for move in _moves_of(incident))
     yield from incident.answers
     put_in = replacement(incident)
     if put_in and (whole := first_whole_day(incident, put_in)):
@@ -61,6 +61,13 @@ def _moments(incident: Incident) -> Iterator[Moment]:
         yield Moment(phase=Phase.RECOVERED, day=recovered, text=f"{' and '.join(incident.monitors)} quiet")
     if incident.closed_day:
         yield Moment(phase=Phase.CLOSED, day=incident.closed_day, text=incident.closed_because, at=incident.closed_at)
+
+
+def _moves_of(incident: Incident) -> list[Transition]:
+    """Moves of the versions that it is about: somebody may try another one meanwhile."""
+    others = (replacement(incident), challenger(incident))
+    about = {incident.champion_version, incident.target_version, *(move.version for move in others if move)}
+    return [move for move in incident.moves if move.version in about]
 
 
 def _decisions(incident: Incident) -> Iterator[Moment]:

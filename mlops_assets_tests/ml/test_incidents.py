@@ -257,6 +257,23 @@ def test_the_timeline_tells_the_whole_story_in_order():
     assert days == sorted(days)
 
 
+def test_what_somebody_tries_meanwhile_is_no_part_of_the_timeline():
+    trained, other = moved(10, NEXT, "registered", None, 20), moved(11, 9, "registered", None, 30)
+    incident = with_moves(begun(Action.RETRAIN), [trained, other, moved(11, 9, "refused", None, 40)])
+    acted = [moment.text for moment in timeline(incident) if moment.phase is Phase.ACTED]
+    assert len(acted) == 1
+    assert f"version {NEXT}" in acted[0]
+
+
+def test_an_incident_is_about_the_alarms_that_its_decision_stands_on():
+    made = decided(10, Action.RETRAIN)
+    drifted = judged("data_drift", date(10), ALARM, BAD)
+    both = replace(made, evidence=(*made.evidence, drifted))
+    assert opened("made_up", both, both.evidence, AT.format(10)).monitors == ("data_drift", "performance")
+    told = replace(both, stands_on=("performance",))
+    assert opened("made_up", told, told.evidence, AT.format(10)).monitors == ("performance",)
+
+
 def test_a_revised_verdict_stands_in_the_timeline():
     made = calm(11)
     evidence = tuple(replace(j, revised_from=ALARM) if j.monitor == "performance" else j for j in made.evidence)
