@@ -59,7 +59,7 @@ class CompiledTrees:
             if int(head["max_feature_idx"]) + 1 != features or not 1 <= trees <= len(parts):
                 raise EngineError("the model's text does not fit its signature")
             self._build(parts[:trees], features)
-        except (KeyError, ValueError, IndexError) as error:
+        except (KeyError, ValueError, IndexError, OverflowError) as error:
             if isinstance(error, EngineError):
                 raise
             raise EngineError(f"the model's text cannot be read: {error}") from error

@@ -112,6 +112,15 @@ def test_a_damaged_text_is_refused_or_harmless(texts, data):
     assert made.predict(np.full((3, WIDTH), 1.5)).shape == (3,)
 
 
+def test_an_infinite_number_of_a_categorical_split_is_damage(texts):
+    text = texts["categories"]
+    start = text.index(b"threshold=") + len(b"threshold=")
+    end = text.index(b"\n", start)
+    count = len(text[start:end].split())
+    with pytest.raises(EngineError, match="cannot be read"):
+        CompiledTrees(text[:start] + b" ".join([b"inf"] * count) + text[end:], features=WIDTH, trees=20)
+
+
 @pytest.mark.parametrize("matrix", [np.zeros((2, WIDTH - 1)), np.zeros((2, WIDTH), order="F"), np.zeros(WIDTH)])
 def test_a_matrix_that_would_be_read_out_of_bounds_is_refused(texts, matrix):
     with pytest.raises(EngineError):
