@@ -27,6 +27,8 @@ def history(model: str, champions: bool, moment: str | None, as_json: bool) -> N
     from mlops_assets.ml.tenures import as_of, tenures
 
     lines = deployment().promotions.all(model)
+    if not lines:
+        click.echo(f"nothing has happened to {model} in this state yet", err=True)
     if moment is not None:
         try:
             then = [stay.from_at for stay in tenures(as_of(lines, moment))[-1:] if stay.until_at is None]

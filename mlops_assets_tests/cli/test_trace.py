@@ -76,6 +76,13 @@ def test_before_the_first_champion_there_was_none(ask) -> None:
     assert ask("history", "--at", "2013-03-01") == (1, "Error: arrival_delay had no champion at 2013-03-01\n")
 
 
+def test_a_model_to_which_nothing_happened_says_so(ask) -> None:
+    assert ask("history", "--model", "arrival_delay__jfk") == (
+        0,
+        "nothing has happened to arrival_delay__jfk in this state yet\n",
+    )
+
+
 @pytest.mark.parametrize("moment", ["soon", "", "2013-02-30"])
 def test_a_moment_that_is_none_is_refused(ask, moment: str) -> None:
     code, text = ask("history", "--at", moment)
