@@ -1,21 +1,20 @@
-"""What a day's verdicts cost, and whether that grows with the history before it.
+"""``make bench-monitoring_cost``: what a day's verdicts cost, and whether that grows with the history before it.
 
-Here: ``measure``, which ``make bench-monitoring`` calls. Does not belong here: the deployment that is measured
+Here: the rounds and their figures. Does not belong here: the deployment that is measured
 (``benchmarks.monitoring_world``), what the verdicts are worth.
 """
 
-import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.measure import median
-from benchmarks.model_data import USE_CASE
+from benchmarks.model_data import USE_CASE, asked_state, landed_year
 from benchmarks.monitoring_world import CHAMPION_DAYS, Material, World, material
-from benchmarks.report import Row, against
+from benchmarks.report import Row, against, write
 from benchmarks.stopwatch import EventsWatched
 from mlops_assets.adapters.scorers import reference_of, scorer_of
 from mlops_assets.assets.address import MONITORING, REMEDIATION, key
@@ -41,11 +40,11 @@ and each step is a run of its own here.
 """
 
 
-def measure(state: Path, histories: Sequence[int] = HISTORIES, repeats: int = REPEATS) -> tuple[list[Row], str]:
+def measure(state: Path) -> tuple[list[Row], str]:
     """Rows and a text for the report. ``state``: where ``benchmarks.model_data.Graph`` landed and froze the year."""
     made, rows = material(state), []
-    for history in histories:
-        taken = _taken(made, history, repeats)
+    for history in HISTORIES:
+        taken = _taken(made, history, REPEATS)
         note = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in taken.parts.items())
         row = Row(
             name=f"a day's verdicts after {history} days",
@@ -56,7 +55,7 @@ def measure(state: Path, histories: Sequence[int] = HISTORIES, repeats: int = RE
             note=f"{note}; whole runs {taken.whole:.2f} s, processor time {taken.processor:.2f} s",
         )
         rows.append(_grown(row, rows[0]) if rows else row)
-    return rows, TEXT.format(monitors=len(STEPS["monitors"]), champion=CHAMPION_DAYS, repeats=repeats)
+    return rows, TEXT.format(monitors=len(STEPS["monitors"]), champion=CHAMPION_DAYS, repeats=REPEATS)
 
 
 def _grown(row: Row, first: Row) -> Row:
@@ -103,11 +102,12 @@ def _once(world: World) -> tuple[dict[str, float], float, float]:
     return bodies, time.process_time() - begun, time.perf_counter() - at
 
 
+def main(state: Path | None) -> None:
+    """Measure and write."""
+    with tempfile.TemporaryDirectory(prefix="bench-year-") as folder, landed_year(place := state or Path(folder)):
+        rows, page = measure(place)
+    write("monitoring_cost", "What a day's verdicts cost", rows, page)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("state", type=Path)
-    parser.add_argument("--histories", type=int, nargs="+", default=list(HISTORIES))
-    parser.add_argument("--repeats", type=int, default=REPEATS)
-    chosen = parser.parse_args()
-    for told in measure(chosen.state, chosen.histories, chosen.repeats)[0]:
-        print(f"{told.name}: {told.value:.3f} {told.unit}; {told.note}")
+    main(asked_state(__doc__))
