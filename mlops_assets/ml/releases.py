@@ -184,17 +184,21 @@ def _in_canary(candidate: Candidate, release: Release, measured: Measured, champ
     if measured.unarmed:
         return _unarmed(measured)
     passed, wider = f"{in_words(paired)}; {signals.reason}", _next(release, candidate.share)
-    whole = release.shadow_days + release.canary_days
-    if wider is None and paired.full_days < whole:
-        return _undecided(
-            candidate, release, paired, f"has {paired.full_days} of {whole} full days of shadow and canary"
-        )
-    if wider is None and paired.difference.mean > 0:
-        return _undecided(candidate, release, paired, "has not beaten the champion in shadow and canary")
     if wider is None:
-        return _up(Step.TO_CHAMPION, f"passed its canary: {passed}")
+        return _at_the_end(candidate, release, paired, passed)
     shares = f"{candidate.share / 100:g} % of the traffic, {wider.basis_points / 100:g} % next"
     return _up(Step.WIDEN, f"passed {shares}: {passed}", wider.basis_points)
+
+
+def _at_the_end(candidate: Candidate, release: Release, paired: ArmEvidence, passed: str) -> _Said:
+    """After the last share: the evidence of the whole way decides."""
+    whole = release.shadow_days + release.canary_days
+    if paired.full_days < whole:
+        lived = f"has {paired.full_days} of {whole} full days of shadow and canary"
+        return _undecided(candidate, release, paired, lived)
+    if paired.difference.mean > 0:
+        return _undecided(candidate, release, paired, "has not beaten the champion in shadow and canary")
+    return _up(Step.TO_CHAMPION, f"passed its canary: {passed}")
 
 
 def _next(release: Release, share: int) -> CanaryStep | None:
