@@ -78,7 +78,7 @@ ARRIVAL_DELAY = UseCase(
         rollback_margin=0.005,
         rollback_min_rows=500,
         retrain_cooldown_days=14,
-        # A calendar of a fifth more data reaches, alone, the loss of one of every four weeks with 7 trainings for 9
+        # A calendar of a fifth more data reaches, alone, the loss of one of every four weeks with 7 trainings for 10
         # (make bench-monitoring_trigger). A year later that would be a model every ten weeks.
         retrain_every_days=91,
         retrain_growth=0.2,
