@@ -44,7 +44,7 @@ def measure(state: Path) -> tuple[list[Row], str]:
     """Rows and a text for the report. ``state``: where ``benchmarks.model_data.Graph`` landed and froze the year."""
     made, rows = material(state), []
     for history in HISTORIES:
-        taken = _taken(made, history, REPEATS)
+        taken = _taken(made, history)
         note = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in taken.parts.items())
         row = Row(
             name=f"a day's verdicts after {history} days",
@@ -77,13 +77,13 @@ class Taken:
     parts: Mapping[str, float]
 
 
-def _taken(made: Material, history: int, repeats: int) -> Taken:
+def _taken(made: Material, history: int) -> Taken:
     folder = Path(tempfile.mkdtemp(prefix="bench-monitoring-"))
     try:
         world = World(made, folder / "state", DAY, history)
         world.run([key(USE_CASE.domain, DATASETS, "upkeep")], DAY)
         # The first round warms up: imports, compiled code, files in memory.
-        rounds = [_once(world) for _ in range(repeats + 1)][1:]
+        rounds = [_once(world) for _ in range(REPEATS + 1)][1:]
     finally:
         shutil.rmtree(folder)
     bodies, processor, whole = zip(*rounds, strict=True)
